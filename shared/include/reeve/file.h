@@ -1,0 +1,25 @@
+// Files: whole reads with a bound, crash-safe whole writes, directories, removal of a tree.
+// After reeve_file_write_atomic() returns OK the content survives a power cut; when it fails the old
+// content is intact (rename over, fsync of file and directory; never retried after a failed fsync:
+// Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
+#ifndef REEVE_FILE_H
+#define REEVE_FILE_H
+
+#include <reeve/buf.h>
+#include <sys/types.h>
+
+// The whole file, at most len_max bytes (LIMIT above it). Refuses directories and devices.
+enum reeve_err reeve_file_read(const char *path, size_t len_max, struct reeve_buf *ret_buf, struct reeve_why *why);
+// The last `len_max` bytes at most. Short files give all.
+enum reeve_err reeve_file_read_tail(const char *path, size_t len_max, struct reeve_buf *ret_buf, struct reeve_why *why);
+enum reeve_err reeve_file_write_atomic(const char *path, const void *data, size_t len, mode_t mode,
+                                       struct reeve_why *why);
+// A secret (password, key): must be a regular file not readable by group or others, owned by us or root (S34);
+// trailing newline removed. DENIED with the mode that was found.
+enum reeve_err reeve_file_read_secret(const char *path, size_t len_max, struct reeve_buf *ret_buf,
+                                      struct reeve_why *why);
+enum reeve_err reeve_dir_make(const char *path, mode_t mode, struct reeve_why *why); // with parents; exists = OK
+// Remove a tree below and including `path`; never follows a symbolic link. Absent = OK.
+enum reeve_err reeve_dir_remove(const char *path, struct reeve_why *why);
+
+#endif
