@@ -1,0 +1,119 @@
+// The worker SDK. A worker is a main of ten lines and a table of commands; it gets the session with the
+// broker, epoch and last will, status heartbeat, capabilities, declared commands, configuration, graceful
+// SIGTERM (drain, then leave with a clean goodbye) and logging.
+//
+//   static enum reeve_err echo(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why)
+//   {
+//       return reeve_call_done(call, reeve_value_clone(reeve_call_args(call)), NULL);
+//   }
+//   static const struct reeve_worker_command commands[] = {
+//       {.name = "echo", .summary = "Answers with its arguments.", .run = echo}, {0}};
+//   static const struct reeve_worker_program program = {.type = "probe", .version = "1", .commands = commands};
+//   int main(int argc, char **argv) { return reeve_worker_main(argc, argv, &program); }
+//
+// One thread, a libuv loop (reeve_worker_loop()); nothing of the SDK is called from another thread but
+// reeve_worker_post(). Started by a daemon it takes everything from the environment (REEVE_*); by hand from options.
+#ifndef REEVE_WORKER_H
+#define REEVE_WORKER_H
+
+#include <reeve/bus.h>
+#include <reeve/lifecycle.h>
+#include <reeve/message.h>
+
+struct reeve_worker;
+struct reeve_call; // one received command, until its terminal reply
+
+struct reeve_worker_arg { // shown in `status`, so that a GUI can draw the form; checked before `run` is called
+    const char *name;
+    const char *type; // "string" "int" "real" "bool" "duration" "size" "any"
+    bool required;
+    const char *doc;
+};
+struct reeve_worker_command {
+    const char *name;     // [topic-2]
+    const char *summary;  // one line
+    const char *main_arg; // argument that plain text on the topic stands for [payload-3]; NULL = takes no text
+    const struct reeve_worker_arg *args; // ends with name NULL; NULL = none declared, anything goes
+    // Runs on the loop. Either finishes the call (reeve_call_done/_fail) now or later, or returns an error, which fails it.
+    enum reeve_err (*run)(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+};
+
+struct reeve_worker_program {
+    const char *type;     // "probe"
+    const char *version;
+    const char *summary;  // for --help
+    const char *const *capabilities; // NULL-terminated; more by reeve_worker_capability_add()
+    const struct reeve_worker_command *commands; // ends with name NULL
+    const struct reeve_record *config_record; // configuration decoded into `config_size` bytes; NULL = as a tree only
+    // All optional.
+    enum reeve_err (*start)(struct reeve_worker *worker, struct reeve_why *why); // before connecting; failure = exit 1
+    // New configuration by `configure`; checked against config_record before. Failure keeps the old.
+    enum reeve_err (*configure)(struct reeve_worker *worker, const void *config, const struct reeve_value *tree,
+                                struct reeve_why *why);
+    void (*pause)(struct reeve_worker *worker);
+    void (*resume)(struct reeve_worker *worker);
+    // Take no new work, finish what is in hand, then reeve_worker_drained(). NULL = drained at once.
+    void (*drain)(struct reeve_worker *worker);
+    void (*stop)(struct reeve_worker *worker); // just before the goodbye: close what is yours on the loop
+    int64_t drain_ms; // longest wait for drained after SIGTERM; preset 5 s; the daemon's grace time is the hard end
+};
+
+// Returns the exit code: 0 clean goodbye, 1 failed, 2 usage or configuration, 125 another holder of the name is there
+// (the daemon does not restart it) [session-7].
+int reeve_worker_main(int argc, char **argv, const struct reeve_worker_program *program);
+
+uv_loop_t *reeve_worker_loop(struct reeve_worker *worker);
+struct reeve_bus *reeve_worker_bus(struct reeve_worker *worker);
+const char *reeve_worker_name(const struct reeve_worker *worker);
+const char *reeve_worker_node(const struct reeve_worker *worker);
+int64_t reeve_worker_run(const struct reeve_worker *worker);    // 0 = by hand
+uint64_t reeve_worker_epoch(const struct reeve_worker *worker);
+const void *reeve_worker_config(const struct reeve_worker *worker); // decoded by config_record, or NULL
+const struct reeve_value *reeve_worker_config_value(const struct reeve_worker *worker);
+void *reeve_worker_data(const struct reeve_worker *worker);     // yours
+void reeve_worker_set_data(struct reeve_worker *worker, void *data);
+
+// Status; each change is published at once, damped to 20 a second, the newest wins.
+void reeve_worker_set_jobs(struct reeve_worker *worker, int64_t jobs_in_hand); // 0 = idle, more = processing
+void reeve_worker_set_safe_to_stop(struct reeve_worker *worker, bool safe, const char *reason);
+enum reeve_err reeve_worker_capability_add(struct reeve_worker *worker, const char *capability, struct reeve_why *why);
+void reeve_worker_drained(struct reeve_worker *worker);
+void reeve_worker_hang(struct reeve_worker *worker, bool on); // tests: stop heartbeat and watchdog, stay connected
+void reeve_worker_leave(struct reeve_worker *worker, int exit_code); // drain, goodbye, exit
+
+// Topics of its own. `metrics` and `progress` are QoS 0 and may be dropped, counted.
+enum reeve_err reeve_worker_event(struct reeve_worker *worker, const char *kind, const struct reeve_value *detail);
+enum reeve_err reeve_worker_metrics(struct reeve_worker *worker, const struct reeve_value *metrics);
+enum reeve_err reeve_worker_progress(struct reeve_worker *worker, const struct reeve_value *progress);
+
+// Calls. `args` is a MAP, never NULL, borrowed until the terminal reply.
+const struct reeve_value *reeve_call_args(const struct reeve_call *call);
+const char *reeve_call_id(const struct reeve_call *call);
+const char *reeve_call_op(const struct reeve_call *call);
+// A `running` reply: progress of a long command.
+enum reeve_err reeve_call_progress(struct reeve_call *call, const char *message, struct reeve_value *result);
+// Terminal; they end the call. `result` is taken (NULL = none). Return OK, so that `return reeve_call_done(...)` reads well.
+enum reeve_err reeve_call_done(struct reeve_call *call, struct reeve_value *result, const char *message);
+enum reeve_err reeve_call_fail(struct reeve_call *call, enum reeve_err err, const struct reeve_why *why);
+
+// From any thread: call `fn` on the loop. Bounded (1,024): LIMIT when full.
+enum reeve_err reeve_worker_post(struct reeve_worker *worker, void (*fn)(struct reeve_worker *worker, void *arg), void *arg);
+
+// ---- the contract between daemon and worker: environment ---------------------------------------------------------
+// REEVE_ROOT reeve/v1/local   REEVE_NODE alpha   REEVE_WORKER mm-1   REEVE_RUN 4   REEVE_TYPE probe
+// REEVE_BROKER_FILE   JSON file (0600) with the `broker` record of bus.h, credentials included
+// REEVE_CONFIG_FILE   JSON file (0600) with the worker's `config`; absent = none
+// REEVE_NOTIFY_FD     descriptor for READY=1, WATCHDOG=1, STATUS=...   REEVE_WATCHDOG_MS   longest silence allowed
+// REEVE_LOG_LEVEL     error warning info debug
+#define REEVE_ENV_ROOT "REEVE_ROOT"
+#define REEVE_ENV_NODE "REEVE_NODE"
+#define REEVE_ENV_WORKER "REEVE_WORKER"
+#define REEVE_ENV_RUN "REEVE_RUN"
+#define REEVE_ENV_TYPE "REEVE_TYPE"
+#define REEVE_ENV_BROKER_FILE "REEVE_BROKER_FILE"
+#define REEVE_ENV_CONFIG_FILE "REEVE_CONFIG_FILE"
+#define REEVE_ENV_NOTIFY_FD "REEVE_NOTIFY_FD"
+#define REEVE_ENV_WATCHDOG_MS "REEVE_WATCHDOG_MS"
+#define REEVE_ENV_LOG_LEVEL "REEVE_LOG_LEVEL"
+
+#endif
