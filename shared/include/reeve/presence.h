@@ -10,6 +10,10 @@
 #define REEVE_NODE_HEARTBEAT_MS 5000    // preset [session-6]; ttl_ms = three heartbeats
 #define REEVE_WORKER_HEARTBEAT_MS 20000
 #define REEVE_RETAINED_BYTES_MAX 8192   // [topic-5]
+#define REEVE_GRACE_MS 5000             // verdicts hold this long after a reader's own reconnect [session-9]
+// Highest epoch: what a JSON number holds exactly. Wall-clock ms get there in the year 287396; a record above it is
+// malformed, so that no garbage makes a name unusable by leaving no higher epoch.
+#define REEVE_EPOCH_MAX 9007199254740991ULL
 
 // node/<node>/lwt and worker/<node>/<worker>/lwt: {epoch}.
 enum reeve_err reeve_lwt_encode(uint64_t epoch, struct reeve_buf *buf);
@@ -31,7 +35,9 @@ struct reeve_value *reeve_node_status_value(const struct reeve_node_status *stat
 // worker/<node>/<worker>/process
 //   epoch run state since at desired speaks type exchange capabilities[] labels{} version(of the spec) origin(file|command|site)
 //   pid started_at ready_at restarts failures next_start_at ttl_at
-//   exit{code signal core oom cause at run} limits{memory_bytes cpus pids enforced[]} not_enforced why command(argv[0])
+//   exit{code | signal("SIGSEGV") signal_number, oom cause ran_ms at run} limits{memory_bytes cpus pids enforced[]}
+//   not_enforced why command(argv[0])
+// Of every record: what had to go to keep it within 8 KiB is named in left_out[].
 struct reeve_process_record {
     uint64_t epoch; // of the daemon's session
     int64_t run;
