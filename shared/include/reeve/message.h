@@ -59,6 +59,8 @@ struct reeve_delivery {
 // arguments, anything else = UTF-8 text, which becomes args[main_arg] (trimmed). main_arg NULL: text is INVALID
 // ("'stop' takes no text"). A map without `args` carries the arguments beside the envelope's own keys, so that '{"size":5}'
 // works; with `args` other keys are skipped. Missing id: a ULID is made.
+// One that arrives retained is DENIED [cmd-1]; a signed one UNSUPPORTED [cmd-8]. `reply_to` is a topic that can be published to;
+// whether it may be is reeve_topic_reply_allowed().
 // On failure *ret still carries id and reply address as far as they were readable, so that the sender can be answered;
 // free it in both cases.
 enum reeve_err reeve_command_decode(const struct reeve_delivery *delivery, const char *main_arg,
@@ -67,7 +69,8 @@ void reeve_command_done(struct reeve_command *command);
 // msgpack for sending. `id` and `args` as they are; zero and NULL parts left out.
 enum reeve_err reeve_command_encode(const struct reeve_command *command, struct reeve_buf *buf);
 struct reeve_value *reeve_command_value(const struct reeve_command *command); // the same as a tree; caller frees
-// Digest of what makes two commands the same: topic and args. For [cmd-4] conflict.
+// Digest of what makes two commands the same: topic, args, expect and dry_run; the order of keys does not count. For
+// [cmd-4] conflict.
 uint64_t reeve_command_digest(const char *topic, const struct reeve_command *command);
 
 struct reeve_reply {

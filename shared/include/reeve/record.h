@@ -18,16 +18,17 @@
 #include <reeve/value.h>
 
 enum reeve_field_type {      // C type at .offset
-    REEVE_FIELD_BOOL,        // bool
+    REEVE_FIELD_BOOL,        // bool. BOOL, INT, REAL also take text that is exactly one ("5"): the text form of a command
     REEVE_FIELD_INT,         // int64_t, min..max
     REEVE_FIELD_REAL,        // double, min..max; accepts whole numbers
     REEVE_FIELD_STR,         // char *, owned, NULL when absent; min..max = length in bytes when max > 0
     REEVE_FIELD_NAME,        // char *, owned, [topic-2]
-    REEVE_FIELD_DURATION,    // int64_t ms; text with unit; msgpack/JSON also whole numbers = ms when the key ends in _ms
-    REEVE_FIELD_SIZE,        // int64_t bytes; text with unit or whole number
+    REEVE_FIELD_DURATION,    // int64_t ms, never negative; text with unit; also whole numbers = ms when the key ends in _ms, and 0
+    REEVE_FIELD_SIZE,        // int64_t bytes, never negative; text with unit or whole number
     REEVE_FIELD_CHOICE,      // int, value of .choices
     REEVE_FIELD_STRV,        // struct reeve_strv; a single string is a list of one; min..max = entries when max > 0
-    REEVE_FIELD_MAP,         // struct reeve_value *, MAP whose values are scalars, kept as strings; NULL when absent
+    REEVE_FIELD_MAP,         // struct reeve_value *, MAP of strings (whole numbers and booleans become their text; a number
+                             // with a fraction is refused, 1.10 would become 1.1); NULL when absent; min..max as STRV
     REEVE_FIELD_VALUE,       // struct reeve_value *, any tree; NULL when absent
     REEVE_FIELD_RECORD,      // embedded struct described by .record
     REEVE_FIELD_RECORDS,     // struct reeve_records: a list of .record; min..max = entries when max > 0
@@ -46,7 +47,8 @@ struct reeve_records {
 #define REEVE_FIELD_REQUIRED 1u // missing is an error
 #define REEVE_FIELD_SECRET 2u   // never leaves in a message, log or dump: written as "***"
 #define REEVE_FIELD_INERT 4u    // accepted, not acted upon yet: named in a warning
-#define REEVE_FIELD_SCALAR_OK 8u // STRV: a number or boolean is taken as its text
+#define REEVE_FIELD_SCALAR_OK 8u // STRV: a whole number or boolean is taken as its text. CHOICE: so is a number among the values
+#define REEVE_FIELD_LIST_ONLY 16u // STRV: a single string is refused, with a hint (an argv is never split by a shell)
 
 struct reeve_field {
     const char *name;
@@ -71,8 +73,10 @@ struct reeve_record {
     const struct reeve_field *fields;
     size_t fields_len;
     const char *doc;
-    // Rules across fields, after all fields were decoded without error; reports through reeve_errors_add(). NULL = none.
-    void (*check)(const void *object, const struct reeve_value *value, struct reeve_errors *errors);
+    // Rules across fields, after all fields were decoded; reports through reeve_errors_add(). NULL = none. It is also called when
+    // fields failed, so that one pass finds all mistakes: those hold their presets, and `value` tells what was given.
+    // `path` is the record's own: reeve_path_join() makes the fields'.
+    void (*check)(const void *object, const struct reeve_value *value, const char *path, struct reeve_errors *errors);
     // Unknown keys: false = an error with "did you mean"; true = skipped [payload-2].
     bool open;
 };
@@ -81,9 +85,10 @@ struct reeve_record {
 
 // All mistakes of one document, in order, each with its place; bounded (the rest is counted).
 #define REEVE_ERRORS_MAX 64
+#define REEVE_PATH_SIZE  128
 struct reeve_error {
     bool warning;
-    char path[128];         // worker.limits.memory
+    char path[REEVE_PATH_SIZE]; // worker.limits.memory
     struct reeve_mark mark; // 0:0 unknown
     char text[288];         // what is wrong, what was expected
 };
@@ -95,9 +100,13 @@ struct reeve_errors {
     size_t warnings;
     char path_prefix[96]; // put before every path while decoding a part ("workers[2]"); empty = none
 };
+// "a.b", "b" for an empty parent. Control characters of `name` become '?'. Returns buf.
+const char *reeve_path_join(char buf[REEVE_PATH_SIZE], const char *parent, const char *name);
 void reeve_errors_init(struct reeve_errors *errors, const char *source);
 // `value` (NULL allowed) gives the mark.
 void reeve_errors_add(struct reeve_errors *errors, const struct reeve_value *value, const char *path, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void reeve_errors_add_at(struct reeve_errors *errors, struct reeve_mark mark, const char *path, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void reeve_errors_warn(struct reeve_errors *errors, const struct reeve_value *value, const char *path, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -107,8 +116,8 @@ const char *reeve_error_format(const struct reeve_errors *errors, size_t index, 
 enum reeve_err reeve_errors_result(const struct reeve_errors *errors, struct reeve_why *why);
 
 // Decode `value` (a MAP) into the zeroed or uninitialised `object`. Presets fill what is absent. All
-// mistakes are added to `errors`; OK only when there was none, and only then does `object` need
-// reeve_record_done(). `path` is the record's own path for messages, "" for a root.
+// mistakes are added to `errors`; OK only when there was none (otherwise INVALID, or NOMEM), and only then does `object` need
+// reeve_record_done(). A key without a value (`env:`, null) counts as absent. `path` is the record's own path for messages, "" for a root.
 enum reeve_err reeve_record_decode(const struct reeve_record *record, const struct reeve_value *value, const char *path,
                                    void *object, struct reeve_errors *errors);
 // Presets only. NOMEM or OK.

@@ -21,15 +21,17 @@ enum reeve_topic_kind {
     REEVE_TOPIC_OTHER,    // below the root, of a part that this build does not know
 };
 
+#define REEVE_TOPIC_ID_SIZE 65 // an id has up to 64 bytes (reeve_id_valid)
+
 struct reeve_topic {
     enum reeve_topic_kind kind;
     char node[REEVE_NAME_SIZE];   // NODE*, WORKER*
     char worker[REEVE_NAME_SIZE]; // WORKER*
-    char leaf[REEVE_NAME_SIZE];   // NODE, WORKER: the leaf; *_CMD: the op; REPLY: the id; ALARM: the subject
+    char leaf[REEVE_TOPIC_ID_SIZE]; // NODE, WORKER: the leaf; *_CMD: the op; REPLY: the id; ALARM: the subject
     char client[REEVE_NAME_SIZE]; // REPLY: the client; AUDIT: who; ALARM: the kind
 };
 
-// The root: 1..6 levels of [A-Za-z0-9_-]+, no leading or trailing '/'. INVALID names the place.
+// The root: 1..6 levels of [A-Za-z0-9_-]+, at most 47 bytes (the longest topic must fit below it), no leading or trailing '/'. INVALID names the place.
 enum reeve_err reeve_root_check(const char *root, struct reeve_why *why);
 // Take `topic` apart. Names are checked: a level that is no name gives NONE. Never fails.
 struct reeve_topic reeve_topic_parse(const char *root, const char *topic);
@@ -38,6 +40,12 @@ struct reeve_topic reeve_topic_parse(const char *root, const char *topic);
 // Asserts on a topic that does not fit: names are bounded, so that can't come from outside.
 const char *reeve_topic_make(char buf[REEVE_TOPIC_SIZE], const char *root, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+// A topic to publish to: 1..250 bytes of UTF-8 without wildcards and control characters.
+bool reeve_topic_valid(const char *topic);
+// Whether a receiver may send a reply there: outside the root (the broker's ACL decides), or below it only `reply/<client>/<id>`.
+// Otherwise a command's reply_to would make a daemon write into somebody's status [topic-6].
+bool reeve_topic_reply_allowed(const char *root, const char *topic);
 
 // MQTT filter matching, + and # included; a filter starting with a wildcard does not match $-topics.
 bool reeve_topic_match(const char *filter, const char *topic);

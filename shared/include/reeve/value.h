@@ -79,6 +79,9 @@ bool reeve_get_bool(const struct reeve_value *map, const char *key, bool fallbac
 // Deep equality; the order of a map's keys does not count.
 bool reeve_value_equal(const struct reeve_value *a, const struct reeve_value *b);
 
+// Equal trees have equal digests, whatever the order of keys. For comparing, never for security. (digest.c)
+uint64_t reeve_value_digest(const struct reeve_value *value);
+
 struct reeve_mark {
     uint32_t line; // from 1; 0 = unknown
     uint32_t col;  // from 1
