@@ -124,6 +124,15 @@ enum reeve_err reeve_file_read_tail(const char *path, size_t len_max, struct ree
     return err;
 }
 
+// One newline, as editors and `echo` leave it, also one of Windows.
+static void trim_newline(struct reeve_buf *buf)
+{
+    if (buf->len > 0 && buf->data[buf->len - 1] == '\n') {
+        buf->len -= buf->len > 1 && buf->data[buf->len - 2] == '\r' ? 2 : 1;
+        buf->data[buf->len] = '\0';
+    }
+}
+
 enum reeve_err reeve_file_read_secret(const char *path, size_t len_max, struct reeve_buf *ret_buf,
                                       struct reeve_why *why)
 {
@@ -141,8 +150,8 @@ enum reeve_err reeve_file_read_secret(const char *path, size_t len_max, struct r
                           st.st_mode & 07777U);
     }
     err = read_whole(fd, path, len_max, ret_buf, why);
-    if (err == REEVE_OK && ret_buf->len > 0 && ret_buf->data[ret_buf->len - 1] == '\n') {
-        ret_buf->data[--ret_buf->len] = '\0';
+    if (err == REEVE_OK) {
+        trim_newline(ret_buf);
     }
     return err;
 }
@@ -276,7 +285,7 @@ enum reeve_err reeve_dir_make(const char *path, mode_t mode, struct reeve_why *w
 
 struct removal {
     const char *path; // for messages
-    int top_fd;       // the directory that `path` names
+    int top_fd;       // the directory that `path` names, once it is open
     dev_t device;     // another device is a mount: not ours to empty
     struct reeve_why *why;
 };
@@ -288,15 +297,20 @@ static void closedir_auto(DIR **dir)
     }
 }
 
+static enum reeve_err fail_entry(const struct removal *removal, const char *name)
+{
+    return reeve_fail_errno(removal->why, "%s: %s not removed", removal->path, name);
+}
+
 static enum reeve_err remove_entry(struct removal *removal, int dir_fd, const char *name, unsigned depth);
 
 // Removes what one reading of the directory shows. Entries may come and go meanwhile.
-static enum reeve_err remove_entries(struct removal *removal, int dir_fd, unsigned depth)
+static enum reeve_err remove_entries(struct removal *removal, int dir_fd, const char *dir_name, unsigned depth)
 {
     int list_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     __attribute__((cleanup(closedir_auto))) DIR *dir = list_fd < 0 ? NULL : fdopendir(list_fd);
     if (dir == NULL) {
-        enum reeve_err err = reeve_fail_errno(removal->why, "%s: not removed", removal->path);
+        enum reeve_err err = fail_entry(removal, dir_name);
         close_auto(&list_fd);
         return err;
     }
@@ -304,7 +318,7 @@ static enum reeve_err remove_entries(struct removal *removal, int dir_fd, unsign
         errno = 0;
         const struct dirent *entry = readdir(dir);
         if (entry == NULL) {
-            return errno == 0 ? REEVE_OK : reeve_fail_errno(removal->why, "%s: not removed", removal->path);
+            return errno == 0 ? REEVE_OK : fail_entry(removal, dir_name);
         }
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
             continue;
@@ -316,11 +330,6 @@ static enum reeve_err remove_entries(struct removal *removal, int dir_fd, unsign
     }
 }
 
-static enum reeve_err fail_entry(const struct removal *removal, const char *name)
-{
-    return reeve_fail_errno(removal->why, "%s: %s not removed", removal->path, name);
-}
-
 static enum reeve_err move_up(const struct removal *removal, int dir_fd, const char *name)
 {
     char random[17];
@@ -329,14 +338,18 @@ static enum reeve_err move_up(const struct removal *removal, int dir_fd, const c
     return renameat(dir_fd, name, removal->top_fd, moved) == 0 ? REEVE_OK : fail_entry(removal, name);
 }
 
-static enum reeve_err open_dir(const struct removal *removal, int dir_fd, const char *name, int *ret_fd)
+static enum reeve_err open_dir(struct removal *removal, int dir_fd, const char *name, int *ret_fd)
 {
     AUTO_CLOSE fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0) {
         return fail_entry(removal, name);
     }
-    if (removal->top_fd >= 0 && st.st_dev != removal->device) {
+    if (removal->top_fd < 0) {
+        removal->top_fd = fd;
+        removal->device = st.st_dev;
+    }
+    if (st.st_dev != removal->device) {
         return reeve_fail(removal->why, REEVE_CONFLICT, "%s: %s is a mount, not removed", removal->path, name);
     }
     if ((st.st_mode & S_IRWXU) != S_IRWXU) {
@@ -355,7 +368,7 @@ static enum reeve_err remove_dir(struct removal *removal, int dir_fd, const char
         return move_up(removal, dir_fd, name);
     }
     for (int round = 0; err == REEVE_OK && round < ROUNDS_MAX; round++) {
-        err = remove_entries(removal, fd, depth);
+        err = remove_entries(removal, fd, name, depth);
         if (err != REEVE_OK || unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT) {
             return err;
         }
@@ -371,7 +384,10 @@ static enum reeve_err remove_entry(struct removal *removal, int dir_fd, const ch
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT) {
         return REEVE_OK;
     }
-    if (errno != EISDIR && errno != EPERM) { // POSIX says EPERM for a directory, Linux EISDIR
+    int unlink_errno = errno; // of a directory EISDIR on Linux, EPERM in POSIX
+    struct stat st;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode)) {
+        errno = unlink_errno;
         return fail_entry(removal, name);
     }
     return remove_dir(removal, dir_fd, name, depth);
@@ -392,26 +408,9 @@ enum reeve_err reeve_dir_remove(const char *path, struct reeve_why *why)
     trimmed[len] = '\0';
     AUTO_PLACE place = {.dir_fd = -1};
     enum reeve_err err = place_open(trimmed, &place, why);
-    if (err == REEVE_NOENT) {
-        return REEVE_OK;
-    }
     if (err != REEVE_OK) {
-        return err;
-    }
-    if (unlinkat(place.dir_fd, place.name, 0) == 0 || errno == ENOENT) {
-        return REEVE_OK;
+        return err == REEVE_NOENT ? REEVE_OK : err;
     }
     struct removal removal = {.path = path, .top_fd = -1, .why = why};
-    AUTO_CLOSE top_fd = -1;
-    struct stat st;
-    err = open_dir(&removal, place.dir_fd, place.name, &top_fd);
-    if (err != REEVE_OK) {
-        return err;
-    }
-    if (fstat(top_fd, &st) != 0) {
-        return reeve_fail_errno(why, "%s: not removed", path);
-    }
-    removal.top_fd = top_fd;
-    removal.device = st.st_dev;
-    return remove_dir(&removal, place.dir_fd, place.name, 0);
+    return remove_entry(&removal, place.dir_fd, place.name, 0);
 }
