@@ -73,6 +73,39 @@ void reeve_errors_warn(struct reeve_errors *errors, const struct reeve_value *va
     va_end(ap);
 }
 
+static bool before(struct reeve_mark a, struct reeve_mark b)
+{
+    return a.line != b.line ? a.line < b.line : a.col < b.col;
+}
+
+// By insertion: stable, and 64 at most.
+void reeve_errors_sort(struct reeve_errors *errors)
+{
+    for (size_t i = 1; i < errors->len; i++) {
+        struct reeve_error moving = errors->items[i];
+        size_t to = i;
+        for (; to > 0 && before(moving.mark, errors->items[to - 1].mark); to--) {
+            errors->items[to] = errors->items[to - 1];
+        }
+        errors->items[to] = moving;
+    }
+}
+
+bool reeve_errors_has(const struct reeve_errors *errors, const char *path)
+{
+    char full[REEVE_PATH_SIZE];
+    if (errors == NULL) {
+        return false;
+    }
+    (void)reeve_path_join(full, errors->path_prefix, path);
+    for (size_t i = 0; i < errors->len; i++) {
+        if (!errors->items[i].warning && strcmp(errors->items[i].path, full) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 __attribute__((format(printf, 4, 5))) static size_t put(char *buf, size_t buf_len, size_t at, const char *fmt, ...)
 {
     va_list ap;

@@ -126,8 +126,9 @@ static reader_fn *reader_of(const char *path)
     return reeve_yaml_read;
 }
 
-enum reeve_err reeve_file_read_value(const char *path, const struct reeve_limits *limits, struct reeve_value **ret,
-                                     struct reeve_why *why)
+// Both kinds of reading: `yaml` is what a file with no known extension is read by.
+static enum reeve_err file_read(const char *path, const struct reeve_limits *limits, reader_fn *yaml,
+                                struct reeve_value **ret, bool *ret_yaml, struct reeve_why *why)
 {
     REEVE_BUF_AUTO buf = REEVE_BUF_INIT(limits->bytes_max + 1);
     bool from_stdin = strcmp(path, "-") == 0;
@@ -136,5 +137,33 @@ enum reeve_err reeve_file_read_value(const char *path, const struct reeve_limits
     if (err != REEVE_OK) {
         return err;
     }
-    return reader_of(path)(reeve_buf_str(&buf), buf.len, limits, from_stdin ? "standard input" : path, ret, why);
+    reader_fn *read = reader_of(path);
+    *ret_yaml = read == reeve_yaml_read;
+    return (*ret_yaml ? yaml : read)(reeve_buf_str(&buf), buf.len, limits, from_stdin ? "standard input" : path, ret,
+                                     why);
+}
+
+enum reeve_err reeve_file_read_value(const char *path, const struct reeve_limits *limits, struct reeve_value **ret,
+                                     struct reeve_why *why)
+{
+    bool yaml;
+    return file_read(path, limits, reeve_yaml_read, ret, &yaml, why);
+}
+
+enum reeve_err reeve_file_read_documents(const char *path, const struct reeve_limits *limits, struct reeve_value **ret,
+                                         struct reeve_why *why)
+{
+    REEVE_VALUE_AUTO value = NULL;
+    bool yaml;
+    enum reeve_err err = file_read(path, limits, reeve_yaml_read_all, &value, &yaml, why);
+    if (err != REEVE_OK || yaml) {
+        *ret = err == REEVE_OK ? reeve_value_take(&value) : *ret;
+        return err;
+    }
+    REEVE_VALUE_AUTO list = reeve_value_list();
+    if (list == NULL || reeve_value_add(list, reeve_value_take(&value)) != REEVE_OK) {
+        return REEVE_NOMEM;
+    }
+    *ret = reeve_value_take(&list);
+    return REEVE_OK;
 }

@@ -32,6 +32,10 @@ enum reeve_err reeve_yaml_read_all(const char *text, size_t len, const struct re
 enum reeve_err reeve_file_read_value(const char *path, const struct reeve_limits *limits, struct reeve_value **ret,
                                      struct reeve_why *why);
 
+// The same as a LIST of all its documents: several for YAML, one for the others.
+enum reeve_err reeve_file_read_documents(const char *path, const struct reeve_limits *limits, struct reeve_value **ret,
+                                         struct reeve_why *why);
+
 // Append to `buf`. msgpack: shortest forms, strings as str, maps in insertion order.
 enum reeve_err reeve_msgpack_write(const struct reeve_value *value, struct reeve_buf *buf);
 #define REEVE_JSON_PRETTY 1u // two spaces of indentation; otherwise one line

@@ -110,6 +110,10 @@ void reeve_errors_add_at(struct reeve_errors *errors, struct reeve_mark mark, co
     __attribute__((format(printf, 4, 5)));
 void reeve_errors_warn(struct reeve_errors *errors, const struct reeve_value *value, const char *path, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+// Into the order of lines, for a person; those without a place come first. Otherwise the order of finding stays.
+void reeve_errors_sort(struct reeve_errors *errors);
+// Whether an error is about exactly `path`: what else is wrong with that field then only follows from it.
+bool reeve_errors_has(const struct reeve_errors *errors, const char *path);
 // `node.yaml:14:7: worker.memory_limit: 12 apples is no size, expected a size such as 512M`. Returns buf.
 const char *reeve_error_format(const struct reeve_errors *errors, size_t index, char *buf, size_t buf_len);
 // The first error as a why (for a reply); INVALID, or OK when there is none. More than one: "... (and 3 more)".
