@@ -5,7 +5,9 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <pthread.h>
 #include <reeve/str.h>
+#include <stdlib.h>
 #include <string.h>
 
 // A walk over the tokens of JSON text. Right up to the first fault of syntax, where jansson stops too.
@@ -227,11 +229,24 @@ static struct reeve_mark token_before(struct cursor cursor, size_t end)
     return mark;
 }
 
+// jansson tells a failed allocation as whatever syntax it was looking for; this remembers the truth.
+static _Thread_local bool jansson_starved;
+
+static void *jansson_malloc(size_t size)
+{
+    void *fresh = malloc(size);
+    jansson_starved = jansson_starved || fresh == NULL;
+    return fresh;
+}
+
+static void jansson_prepare(void)
+{
+    json_set_alloc_funcs(jansson_malloc, free);
+}
+
 static enum reeve_err fail_jansson(const struct reader *reader, const json_error_t *error)
 {
-    enum json_error_code code = json_error_code(error);
-    // Where an allocation fails jansson often says nothing at all.
-    if (code == json_error_out_of_memory || error->text[0] == '\0') {
+    if (jansson_starved) {
         return reeve_fail_at(reader->why, REEVE_NOMEM, reader->source == NULL ? "" : reader->source, "out of memory");
     }
     struct reeve_mark mark = {.line = error->line < 1 ? 1 : (uint32_t)error->line,
@@ -259,6 +274,9 @@ enum reeve_err reeve_json_read(const char *text, size_t len, const struct reeve_
     if (err != REEVE_OK) {
         return err;
     }
+    static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&prepared, jansson_prepare); // fails only for a bad pointer
+    jansson_starved = false;
     json_error_t error = {.text = ""};
     json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (json == NULL) {
@@ -293,27 +311,51 @@ static void indent_write(struct writer *writer, unsigned depth)
     }
 }
 
-// The bytes at `text` that must be escaped as one: 1 for ASCII, 2 for U+0080..U+009F, which terminals obey; else 0.
+// Escaped beside what JSON demands: characters that terminals obey (U+007F..U+009F) or take for an end of line.
+static const struct {
+    const char *first, *last; // of as many bytes
+} escaped_ranges[] = {{"\x01", "\x1f"},
+                      {"\"", "\""},
+                      {"\\", "\\"},
+                      {"\x7f", "\x7f"},
+                      {"\xc2\x80", "\xc2\x9f"},
+                      {"\xe2\x80\xa8", "\xe2\x80\xa9"}};
+
+// The bytes at `text` that are one character to escape, 0 when there is none.
 static size_t escape_len(const char *text, size_t left)
 {
-    unsigned char c = (unsigned char)text[0];
-    if (c < ' ' || c == '"' || c == '\\' || c == 0x7f) {
-        return 1;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(escaped_ranges); i++) {
+        size_t len = strlen(escaped_ranges[i].first);
+        if (len <= left && memcmp(text, escaped_ranges[i].first, len) >= 0 &&
+            memcmp(text, escaped_ranges[i].last, len) <= 0) {
+            return len;
+        }
     }
-    return c == 0xc2 && left > 1 && (unsigned char)text[1] < 0xa0 ? 2 : 0;
+    return 0;
 }
 
-static void escape_write(struct reeve_buf *buf, const char *text, size_t escaped)
+// The number of a character of one to three bytes.
+static unsigned code_point(const char *text, size_t len)
+{
+    static const unsigned char lead_bits[] = {0, 0x7f, 0x1f, 0x0f};
+    unsigned code = (unsigned char)text[0] & lead_bits[len];
+    for (size_t i = 1; i < len; i++) {
+        code = code << 6 | ((unsigned char)text[i] & 0x3f);
+    }
+    return code;
+}
+
+static void escape_write(struct reeve_buf *buf, const char *text, size_t len)
 {
     static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt"; // character, letter
-    unsigned c = (unsigned char)text[escaped - 1];         // U+0080..U+009F: the second byte is the number
+    unsigned code = code_point(text, len);
     for (const char *pair = named; *pair != '\0'; pair += 2) {
-        if ((unsigned char)*pair == c) {
+        if ((unsigned char)*pair == code) {
             reeve_buf_printf(buf, "\\%c", pair[1]);
             return;
         }
     }
-    reeve_buf_printf(buf, "\\u%04x", c);
+    reeve_buf_printf(buf, "\\u%04x", code);
 }
 
 static void string_write(struct reeve_buf *buf, const char *text, size_t len)

@@ -3,7 +3,6 @@
 // Must not: know any format, or bound anything but the size of one container.
 #include "reading.h"
 
-#include <math.h>
 #include <reeve/str.h>
 #include <reeve/value.h>
 #include <stdlib.h>
@@ -611,10 +610,11 @@ int64_t reeve_value_number(const struct reeve_value *value, int64_t fallback)
     if (is(value, REEVE_INT)) {
         return number->whole;
     }
-    if (is(value, REEVE_FLOAT) && number->real >= -edge && number->real < edge && trunc(number->real) == number->real) {
-        return (int64_t)number->real;
+    if (!is(value, REEVE_FLOAT) || !(number->real >= -edge && number->real < edge)) { // the latter also for NaN
+        return fallback;
     }
-    return fallback;
+    int64_t whole = (int64_t)number->real;
+    return (double)whole == number->real ? whole : fallback;
 }
 
 double reeve_value_real(const struct reeve_value *value, double fallback)
