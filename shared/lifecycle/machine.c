@@ -105,7 +105,7 @@ static const struct cell table[][REEVE_EVENT_COUNT] = {
         [REEVE_EVENT_BACKOFF_OVER]  = STAY,
     },
     [REEVE_STATE_STOPPING] = {
-        // Told to stop and then to start is the same as from stopped, however far the stop has got: failures are forgotten.
+        // Told to stop and then to start: failures are forgotten as from stopped, however far the stop has got.
         [REEVE_EVENT_START]         = GO2(WHEN(.guard = IF_WANTED, STOPPING, START_AFTER),
                                           WHEN(STOPPING, WANTED, START_AFTER, DO(FORGET))),
         [REEVE_EVENT_STOP]          = GO(STOPPING, UNWANTED, NOTHING_AFTER),

@@ -250,7 +250,7 @@ static void random_inputs_fold_as_the_model_says(void **state)
     (void)state;
     struct dice dice = {dice_seed()};
     int seen[9] = {0};
-    for (int round = 0; round < 60000; round++) {
+    for (int round = 0; round < 15000; round++) {
         struct reeve_fold_input input = random_input(&dice);
         int64_t now = TIME_MAX / 2 + dice_below(&dice, TIME_MAX);
         struct reeve_verdict verdict = reeve_fold(&input, now);
@@ -259,7 +259,7 @@ static void random_inputs_fold_as_the_model_says(void **state)
         seen[verdict.rule]++;
     }
     for (size_t rule = 0; rule < REEVE_ARRAY_LEN(seen); rule++) {
-        assert_true(seen[rule] > 100); // the dice reach every row
+        assert_true(seen[rule] > 25); // the dice reach every row
     }
 }
 
@@ -268,7 +268,7 @@ static void an_older_record_changes_no_verdict(void **state)
 {
     (void)state;
     struct dice dice = {dice_seed()};
-    for (int round = 0; round < 60000; round++) {
+    for (int round = 0; round < 15000; round++) {
         struct reeve_fold_input input = random_input(&dice);
         struct reeve_witness *const slots[] = {&input.node_status, &input.node_lwt, &input.worker_status,
                                                &input.worker_lwt};
