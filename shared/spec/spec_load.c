@@ -126,7 +126,7 @@ static void load_list(struct loader *loader, const struct reeve_value *document)
         }
     }
     if (reeve_value_kind(list) != REEVE_LIST) {
-        reeve_errors_add(loader->errors, list, "workers", "is %s, expected a list of worker specs",
+        reeve_errors_add(loader->errors, list, "workers", "%s given, expected a list of worker specs",
                          reeve_kind_text(reeve_value_kind(list)));
         return;
     }

@@ -547,7 +547,7 @@ static void check_spec(const void *object, const struct reeve_value *value, cons
     check_limits(spec, value, path, errors);
     if (spec->config != NULL && reeve_value_kind(spec->config) != REEVE_MAP) {
         reeve_errors_add(errors, reeve_value_get(value, "config"), reeve_path_join(buf, path, "config"),
-                         "is %s, expected a map", reeve_kind_text(reeve_value_kind(spec->config)));
+                         "%s given, expected a map", reeve_kind_text(reeve_value_kind(spec->config)));
     }
 }
 

@@ -5,7 +5,6 @@
 #include <reeve/log.h>
 #include <reeve/message.h>
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +51,7 @@ bool reeve_phase_terminal(enum reeve_phase phase)
 static enum reeve_err fail_kind(struct reeve_why *why, const char *key, const struct reeve_value *value,
                                 const char *expected)
 {
-    return reeve_fail_at(why, REEVE_INVALID, key, "is %s, expected %s", reeve_kind_text(reeve_value_kind(value)),
+    return reeve_fail_at(why, REEVE_INVALID, key, "%s given, expected %s", reeve_kind_text(reeve_value_kind(value)),
                          expected);
 }
 
@@ -106,13 +105,8 @@ static enum reeve_err take_reply_to(const struct reeve_value *value, struct reev
 // INT, or a FLOAT without fraction: JavaScript knows no other numbers.
 static bool whole_number(const struct reeve_value *value, int64_t *ret)
 {
-    enum reeve_kind kind = reeve_value_kind(value);
-    double real = reeve_value_real(value, NAN);
-    bool whole = kind == REEVE_INT || (kind == REEVE_FLOAT && fabs(real) < 9007199254740992.0 && real == trunc(real));
-    if (whole) {
-        *ret = kind == REEVE_INT ? reeve_value_number(value, 0) : (int64_t)real;
-    }
-    return whole;
+    *ret = reeve_value_number(value, 0);
+    return *ret == reeve_value_number(value, 1); // the fallback shows through in one of them only
 }
 
 static enum reeve_err take_time(const char *key, const struct reeve_value *value, int64_t *slot, struct reeve_why *why)
@@ -509,7 +503,7 @@ enum reeve_err reeve_reply_decode(const struct reeve_value *value, struct reeve_
         .at = reeve_get_int(value, "at", 0),
     };
     if (reeve_value_kind(value) != REEVE_MAP) {
-        return reeve_fail(why, REEVE_INVALID, "a reply is %s, expected a map",
+        return reeve_fail(why, REEVE_INVALID, "%s given, expected a reply: a map",
                           reeve_kind_text(reeve_value_kind(value)));
     }
     if (reply.id == NULL || phase == NULL) {

@@ -125,28 +125,11 @@ static enum reeve_err decode_bool(const struct input *in, void *slot)
 // INT, a FLOAT without fraction (JavaScript knows no other numbers), or text that is exactly a number.
 static bool whole_number(const struct reeve_value *value, int64_t *ret)
 {
-    const double exact_max = 9007199254740992.0; // 2^53: above it a double skips whole numbers
-    double real = reeve_value_real(value, NAN);
-    switch (reeve_value_kind(value)) {
-    case REEVE_INT:
-        *ret = reeve_value_number(value, 0);
-        return true;
-    case REEVE_FLOAT:
-        if (!(fabs(real) <= exact_max) || real != trunc(real)) {
-            return false;
-        }
-        *ret = (int64_t)real;
-        return true;
-    case REEVE_STR:
+    if (reeve_value_kind(value) == REEVE_STR) {
         return reeve_parse_i64(reeve_value_text(value), ret, NULL) == REEVE_OK;
-    case REEVE_NULL:
-    case REEVE_BOOL:
-    case REEVE_BIN:
-    case REEVE_LIST:
-    case REEVE_MAP:
-        break;
     }
-    return false;
+    *ret = reeve_value_number(value, 0);
+    return *ret == reeve_value_number(value, 1); // the fallback shows through in one of them only
 }
 
 static enum reeve_err decode_int(const struct input *in, void *slot)

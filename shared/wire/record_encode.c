@@ -48,7 +48,7 @@ static struct reeve_value *encode_real(struct output *out, const void *slot)
         return leave_out(out);
     }
     // 2 reads better than 2.0 in a file, and is the same to the reader.
-    bool whole = number == trunc(number) && fabs(number) < 1e15;
+    bool whole = fabs(number) < 1e15 && number == (double)(int64_t)number;
     return whole ? reeve_value_int((int64_t)number) : reeve_value_float(number);
 }
 
