@@ -104,7 +104,7 @@ enum reeve_err reeve_worker_post(struct reeve_worker *worker, void (*fn)(struct 
 // REEVE_BROKER_FILE   JSON file (0600) with the `broker` record of bus.h, credentials included
 // REEVE_CONFIG_FILE   JSON file (0600) with the worker's `config`; absent = none
 // REEVE_NOTIFY_FD     descriptor for READY=1, WATCHDOG=1, STATUS=...   REEVE_WATCHDOG_MS   longest silence allowed
-// REEVE_LOG_LEVEL     error warning info debug
+// REEVE_LOG_LEVEL     error warning info debug          REEVE_HEARTBEAT_MS  of the status; absent = 20000
 #define REEVE_ENV_ROOT "REEVE_ROOT"
 #define REEVE_ENV_NODE "REEVE_NODE"
 #define REEVE_ENV_WORKER "REEVE_WORKER"
@@ -115,5 +115,6 @@ enum reeve_err reeve_worker_post(struct reeve_worker *worker, void (*fn)(struct 
 #define REEVE_ENV_NOTIFY_FD "REEVE_NOTIFY_FD"
 #define REEVE_ENV_WATCHDOG_MS "REEVE_WATCHDOG_MS"
 #define REEVE_ENV_LOG_LEVEL "REEVE_LOG_LEVEL"
+#define REEVE_ENV_HEARTBEAT_MS "REEVE_HEARTBEAT_MS"
 
 #endif

@@ -1,0 +1,142 @@
+// A worker in C: a table of commands, a table of configuration, a main of one line. The SDK does the rest.
+// This file is the example of docs/worker-sdk.md.
+// Must not: grow; what a command needs beyond a few lines is in load.c and fault.c.
+#include "probe.h"
+
+#include <reeve/log.h>
+#include <reeve/loop.h>
+#include <reeve/record.h>
+
+// ---- a command: gets a call, ends it with done or fail, now or later ----------------------------------------------
+
+static enum reeve_err echo(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why)
+{
+    (void)worker; /* answers from the call alone */
+    (void)why;    /* can't fail */
+    return reeve_call_done(call, reeve_value_clone(reeve_call_args(call)), NULL);
+}
+
+#define ARGS(...) ((const struct reeve_worker_arg[]){__VA_ARGS__, {0}})
+
+static const struct reeve_worker_command commands[] = {
+    {.name = "echo", .summary = "Answers with its arguments.", .main_arg = "text", .run = echo},
+    {.name = "sleep",
+     .summary = "Answers after a while.",
+     .main_arg = "ms",
+     .args = ARGS({"ms", "duration", true, "How long; at most 1h."}),
+     .run = probe_sleep},
+    {.name = "allocate",
+     .summary = "Takes memory, touches it and keeps it; 0 gives all back.",
+     .main_arg = "bytes",
+     .args = ARGS({"bytes", "size", true, "How much more."}),
+     .run = probe_allocate},
+    {.name = "spin",
+     .summary = "Burns CPU time.",
+     .main_arg = "ms",
+     .args = ARGS({"ms", "duration", true, "How long; at most 1h."},
+                  {"block", "bool", false, "On the loop itself: no heartbeat, no command until it is over."}),
+     .run = probe_spin},
+    {.name = "crash",
+     .summary = "Ends itself by a signal.",
+     .main_arg = "signal",
+     .args = ARGS({"signal", "string", false, "SEGV (preset), ABRT, KILL, BUS, FPE, TERM or a number."}),
+     .run = probe_crash},
+    {.name = "hang",
+     .summary = "Stops its heartbeat and its watchdog, but stays.",
+     .args = ARGS({"on", "bool", false, "false ends it."}),
+     .main_arg = "on",
+     .run = probe_hang},
+    {.name = "exit",
+     .summary = "Ends with an exit code, without a goodbye.",
+     .main_arg = "code",
+     .args =
+         ARGS({"code", "int", false, "0..255; preset 0."}, {"goodbye", "bool", false, "Drain and say goodbye first."}),
+     .run = probe_exit},
+    {0},
+};
+
+// ---- configuration: decoded and checked by this table, at start and with the command `configure` ------------------
+
+static const struct reeve_field config_fields[] = {
+    {.name = "tick",
+     .type = REEVE_FIELD_DURATION,
+     .offset = offsetof(struct probe_config, tick_ms),
+     .min = 0,
+     .max = 86400000,
+     .preset = "0",
+     .doc = "Log a line and publish metrics this often. 0 = never."},
+    {.name = "greeting",
+     .type = REEVE_FIELD_STR,
+     .offset = offsetof(struct probe_config, greeting),
+     .max = 200,
+     .preset = "tick",
+     .doc = "What the line says."},
+};
+static const struct reeve_record config_record =
+    REEVE_RECORD("probe", struct probe_config, config_fields, "Configuration of reeve-worker-probe.");
+
+// ---- the tick: work of its own on the loop ---------------------------------------------------------------------
+
+static struct reeve_timer ticker;
+static int64_t ticks;
+
+static void tick(struct reeve_timer *timer, void *arg)
+{
+    struct reeve_worker *worker = arg;
+    const struct probe_config *config = reeve_worker_config(worker);
+    REEVE_VALUE_AUTO metrics = reeve_value_map();
+    ticks++;
+    reeve_log(REEVE_LOG_INFO, "probe", "%s number=%lld", config->greeting, (long long)ticks);
+    reeve_put_int(metrics, "ticks", ticks);
+    (void)reeve_worker_metrics(worker, metrics); /* metrics may be dropped, the bus counts */
+    reeve_timer_start(timer, config->tick_ms, 0);
+}
+
+static enum reeve_err start(struct reeve_worker *worker, struct reeve_why *why)
+{
+    const struct probe_config *config = reeve_worker_config(worker);
+    (void)why; /* can't fail */
+    reeve_timer_init(reeve_worker_loop(worker), &ticker, tick, worker);
+    if (config->tick_ms > 0) {
+        reeve_timer_start(&ticker, config->tick_ms, 0);
+    }
+    return REEVE_OK;
+}
+
+static enum reeve_err configure(struct reeve_worker *worker, const void *next, const struct reeve_value *tree,
+                                struct reeve_why *why)
+{
+    const struct probe_config *config = next;
+    (void)worker; /* the new configuration is all it takes */
+    (void)tree;   /* decoded */
+    (void)why;    /* the table has checked it */
+    reeve_timer_stop(&ticker);
+    if (config->tick_ms > 0) {
+        reeve_timer_start(&ticker, config->tick_ms, 0);
+    }
+    return REEVE_OK;
+}
+
+static void stop(struct reeve_worker *worker)
+{
+    (void)worker; /* there is one */
+    reeve_timer_stop(&ticker);
+    probe_load_stop();
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const capabilities[] = {"diagnosis", NULL};
+    static const struct reeve_worker_program program = {
+        .type = "probe",
+        .version = REEVE_VERSION,
+        .summary = "does on purpose what workers do by accident, for tests and diagnosis",
+        .capabilities = capabilities,
+        .commands = commands,
+        .config_record = &config_record,
+        .start = start,
+        .configure = configure,
+        .stop = stop,
+    };
+    return reeve_worker_main(argc, argv, &program);
+}

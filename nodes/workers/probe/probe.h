@@ -1,0 +1,23 @@
+// reeve-worker-probe: commands that do on purpose what workers do by accident, for tests and diagnosis.
+// main.c has the tables and the simple commands; load.c uses memory and time, fault.c breaks things.
+// Must not: be left running where somebody could crash what matters; it is a probe.
+#ifndef PROBE_H
+#define PROBE_H
+
+#include <reeve/worker.h>
+
+struct probe_config {
+    int64_t tick_ms; // 0 = silent
+    char *greeting;
+};
+
+enum reeve_err probe_sleep(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+enum reeve_err probe_allocate(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+enum reeve_err probe_spin(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+void probe_load_stop(void); // ends sleeps and spins, frees what was allocated
+
+enum reeve_err probe_crash(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+enum reeve_err probe_hang(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+enum reeve_err probe_exit(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+
+#endif
