@@ -89,8 +89,8 @@ static const struct {
     enum shim_kind kind;
     size_t (*fill)(const struct shim *shim, struct shim_msg *msg);
 } tells[] = {
-    {SHIM_HELLO, fill_hello},   {SHIM_STARTED, fill_started},  {SHIM_READY, fill_nothing},
-    {SHIM_STATUS, fill_status}, {SHIM_LOG_GREW, fill_nothing}, {SHIM_LOG_FAILED, fill_log_failed},
+    {SHIM_HELLO, fill_hello},   {SHIM_STARTED, fill_started},  {SHIM_STATUS, fill_status},
+    {SHIM_READY, fill_nothing}, {SHIM_LOG_GREW, fill_nothing}, {SHIM_LOG_FAILED, fill_log_failed},
     {SHIM_ENDED, fill_ended},
 };
 
