@@ -229,7 +229,8 @@ static struct reeve_mark token_before(struct cursor cursor, size_t end)
     return mark;
 }
 
-// jansson tells a failed allocation as whatever syntax it was looking for; this remembers the truth.
+// jansson tells a failed allocation as whatever syntax it was looking for, or, where its token buffer
+// can't grow, not at all: it loses the byte and goes on. This remembers the truth.
 static _Thread_local bool jansson_starved;
 
 static void *jansson_malloc(size_t size)
@@ -279,7 +280,8 @@ enum reeve_err reeve_json_read(const char *text, size_t len, const struct reeve_
     jansson_starved = false;
     json_error_t error = {.text = ""};
     json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    if (json == NULL) {
+    if (json == NULL || jansson_starved) {
+        json_decref(json);
         return fail_jansson(&fresh, &error);
     }
     reader = fresh;

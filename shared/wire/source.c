@@ -71,7 +71,8 @@ enum reeve_err reeve_limits_bytes(const struct reeve_limits *limits, size_t len,
                          limits->bytes_max);
 }
 
-static enum reeve_err stdin_read(size_t len_max, struct reeve_buf *ret_buf, struct reeve_why *why)
+// Up to the bound of the buffer.
+static enum reeve_err stdin_read(struct reeve_buf *ret_buf, struct reeve_why *why)
 {
     char chunk[16 * 1024];
     for (;;) {
@@ -85,10 +86,10 @@ static enum reeve_err stdin_read(size_t len_max, struct reeve_buf *ret_buf, stru
         if (got == 0) {
             return REEVE_OK;
         }
-        if (ret_buf->len + (size_t)got > len_max) {
-            return reeve_fail(why, REEVE_LIMIT, "standard input is longer than %zu bytes", len_max);
-        }
         reeve_buf_append(ret_buf, chunk, (size_t)got);
+        if (ret_buf->err == REEVE_LIMIT) {
+            return reeve_fail(why, REEVE_LIMIT, "standard input is longer than %zu bytes", ret_buf->len_max);
+        }
         if (ret_buf->err != REEVE_OK) {
             return reeve_fail(why, ret_buf->err, "reading standard input: %s", reeve_err_text(ret_buf->err));
         }
@@ -130,10 +131,9 @@ static reader_fn *reader_of(const char *path)
 static enum reeve_err file_read(const char *path, const struct reeve_limits *limits, reader_fn *yaml,
                                 struct reeve_value **ret, bool *ret_yaml, struct reeve_why *why)
 {
-    REEVE_BUF_AUTO buf = REEVE_BUF_INIT(limits->bytes_max + 1);
+    REEVE_BUF_AUTO buf = REEVE_BUF_INIT(limits->bytes_max);
     bool from_stdin = strcmp(path, "-") == 0;
-    enum reeve_err err =
-        from_stdin ? stdin_read(limits->bytes_max, &buf, why) : reeve_file_read(path, limits->bytes_max, &buf, why);
+    enum reeve_err err = from_stdin ? stdin_read(&buf, why) : reeve_file_read(path, limits->bytes_max, &buf, why);
     if (err != REEVE_OK) {
         return err;
     }

@@ -81,10 +81,10 @@ static enum reeve_err fail_syntax(const struct reader *reader)
         return reeve_fail_mark(reader->why, REEVE_INVALID, reader->source, mark,
                                "a tab in the indentation; YAML is indented with spaces");
     }
-    if (parser->context == NULL) {
+    struct reeve_mark context = mark_of(parser->context_mark);
+    if (parser->context == NULL || (context.line == mark.line && context.col == mark.col)) {
         return reeve_fail_mark(reader->why, REEVE_INVALID, reader->source, mark, "%s", problem);
     }
-    struct reeve_mark context = mark_of(parser->context_mark);
     return reeve_fail_mark(reader->why, REEVE_INVALID, reader->source, mark, "%s %s that began at %u:%u", problem,
                            parser->context, context.line, context.col);
 }

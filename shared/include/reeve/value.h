@@ -19,6 +19,7 @@ struct reeve_value *reeve_value_null(void);
 struct reeve_value *reeve_value_bool(bool on);
 struct reeve_value *reeve_value_int(int64_t number);
 struct reeve_value *reeve_value_float(double number);
+// Text and keys may be any bytes (a worker's log line): what is no UTF-8, and NUL, becomes U+FFFD.
 struct reeve_value *reeve_value_str(const char *text); // NULL gives a null value
 struct reeve_value *reeve_value_strn(const char *text, size_t len);
 struct reeve_value *reeve_value_bin(const void *data, size_t len);
@@ -32,7 +33,7 @@ struct reeve_value *reeve_value_take(struct reeve_value **value); // moves out, 
 
 // Building. They take `item` in any case, also on failure; item == NULL is NOMEM, so that calls nest:
 //   reeve_value_put(map, "pid", reeve_value_int(pid));
-// A container remembers the first failure; reeve_value_built() tells it once, at the end.
+// At most 1,048,576 entries (LIMIT). A container remembers the first failure; reeve_value_built() tells it once, at the end.
 enum reeve_err reeve_value_put(struct reeve_value *map, const char *key, struct reeve_value *item); // replaces
 enum reeve_err reeve_value_add(struct reeve_value *list, struct reeve_value *item);
 // OK, or the first error of this container or of any below it.

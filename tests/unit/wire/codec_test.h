@@ -57,15 +57,15 @@ static inline void refuses(text_reader *read, const char *text, enum reeve_err e
 // `depth` containers inside each other around a 0.
 static inline char *nested(unsigned depth, const char *open, const char *close)
 {
-    char *text = calloc(1, depth * (strlen(open) + strlen(close)) + 2);
+    size_t open_len = strlen(open);
+    size_t close_len = strlen(close);
+    char *text = calloc(1, depth * (open_len + close_len) + 2);
     assert_non_null(text);
     for (unsigned i = 0; i < depth; i++) {
-        strcat(text, open);
+        memcpy(text + i * open_len, open, open_len);
+        memcpy(text + depth * open_len + 1 + i * close_len, close, close_len);
     }
-    strcat(text, "0");
-    for (unsigned i = 0; i < depth; i++) {
-        strcat(text, close);
-    }
+    text[depth * open_len] = '0';
     return text;
 }
 
@@ -81,6 +81,23 @@ static inline void entries_write(struct reeve_buf *buf, size_t len, bool map)
         reeve_buf_puts(buf, "0");
     }
     reeve_buf_puts(buf, map ? "}" : "]");
+}
+
+// Exactly `values` values, in lists and maps of at most two entries.
+static inline void balanced_write(struct reeve_buf *buf, unsigned values)
+{
+    if (values == 1) {
+        reeve_buf_puts(buf, "0");
+        return;
+    }
+    unsigned first = values / 2;
+    reeve_buf_puts(buf, values % 3 == 0 ? "{\"a\": " : "[");
+    balanced_write(buf, first);
+    if (values - 1 > first) {
+        reeve_buf_puts(buf, values % 3 == 0 ? ", \"b\": " : ", ");
+        balanced_write(buf, values - 1 - first);
+    }
+    reeve_buf_puts(buf, values % 3 == 0 ? "}" : "]");
 }
 
 #endif

@@ -179,6 +179,20 @@ static void depth_is_bounded_whatever_is_asked_for(void **state)
     free(text);
 }
 
+// 64 values for each entry that a container may have, keys not counted.
+static void all_values_of_a_message_are_bounded(void **state)
+{
+    (void)state;
+    const struct reeve_limits limits = {.bytes_max = 10000, .depth_max = 64, .entries_max = 2};
+    for (unsigned values = 127; values <= 129; values++) {
+        REEVE_BUF_AUTO buf = REEVE_BUF_INIT(0);
+        balanced_write(&buf, values);
+        REEVE_VALUE_AUTO value = NULL;
+        enum reeve_err err = reeve_json_read(buf.data, buf.len, &limits, "f", &value, NULL);
+        assert_int_equal(err, values <= 128 ? REEVE_OK : REEVE_LIMIT);
+    }
+}
+
 static void what_cannot_be_read_is_not_written(void **state)
 {
     (void)state;
@@ -201,6 +215,7 @@ int main(void)
         cmocka_unit_test(faults_are_named_with_line_and_column),
         cmocka_unit_test(limits_hold_exactly),
         cmocka_unit_test(depth_is_bounded_whatever_is_asked_for),
+        cmocka_unit_test(all_values_of_a_message_are_bounded),
         cmocka_unit_test(what_cannot_be_read_is_not_written),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);

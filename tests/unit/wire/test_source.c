@@ -105,6 +105,7 @@ static void a_dash_is_standard_input(void **state)
     assert_int_equal(read_stdin("a: 1\n", &limits, &value, &why), REEVE_OK);
     assert_true(reeve_value_equal(value, want));
     assert_int_equal(read_stdin("a: 10\n", &limits, &none, &why), REEVE_LIMIT);
+    assert_string_equal(why.text, "standard input is longer than 5 bytes");
     assert_int_equal(read_stdin("a: *\n", &limits, &none, &why), REEVE_INVALID);
     assert_int_equal(strncmp(why.place, "standard input:1:", 17), 0);
     assert_null(none);

@@ -264,6 +264,20 @@ static void written_text_is_what_a_person_would_write(void **state)
                                              "  mode: \"on\"\n  at: \"1:30\"\ncoins:\n- KMD\n- BTC\nnone: null\n");
 }
 
+// 64 values for each entry that a container may have, keys not counted.
+static void all_values_of_a_message_are_bounded(void **state)
+{
+    (void)state;
+    const struct reeve_limits limits = {.bytes_max = 10000, .depth_max = 64, .entries_max = 2};
+    for (unsigned values = 127; values <= 129; values++) {
+        REEVE_BUF_AUTO buf = REEVE_BUF_INIT(0);
+        balanced_write(&buf, values);
+        REEVE_VALUE_AUTO value = NULL;
+        enum reeve_err err = reeve_yaml_read(buf.data, buf.len, &limits, "f", &value, NULL);
+        assert_int_equal(err, values <= 128 ? REEVE_OK : REEVE_LIMIT);
+    }
+}
+
 static void what_cannot_be_read_is_not_written(void **state)
 {
     (void)state;
@@ -287,6 +301,7 @@ int main(void)
         cmocka_unit_test(deep_nesting_is_refused_at_once),
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(written_text_is_what_a_person_would_write),
+        cmocka_unit_test(all_values_of_a_message_are_bounded),
         cmocka_unit_test(what_cannot_be_read_is_not_written),
     };
     return cmocka_run_group_tests_name("yaml", tests, NULL, NULL);
