@@ -136,7 +136,7 @@ static bool write_all(struct shim_log *log, const char *data, size_t len)
         }
         if (got <= 0) {
             const int error = got == 0 ? ENOSPC : errno;
-            (void)ftruncate(log->fd, log->size); // no torn line; if that fails too the line stays torn
+            log->torn = ftruncate(log->fd, log->size) != 0; // without a torn line, if the disk lets us
             errno = error;
             return false;
         }
@@ -286,6 +286,9 @@ void log_retry(struct shim *shim)
     }
     const char *reason = strerrordesc_np(log->error);
     log->failing = false;
+    if (log->torn && write_all(log, "\n", 1)) {
+        log->torn = false;
+    }
     log_note(shim, "log: %llu lines dropped: %s", (unsigned long long)log->dropped, reason != NULL ? reason : "?");
     if (!log->failing) {
         log->failure_told = false;

@@ -49,6 +49,7 @@ struct shim_log {
     int64_t size;
     bool failing;            // output is dropped
     bool failure_told;       // failing, or only trying whether that is over
+    bool torn;               // the last line of `current` is cut
     int error;               // errno of the failure
     uint64_t dropped;        // lines, since it fails
     uint64_t dropped_before; // lines, in the failure that is over
@@ -106,6 +107,7 @@ int64_t shim_mono_ms(void); // deadlines: a machine that sleeps stops them, or w
 int64_t shim_boot_ms(void); // durations
 int64_t shim_wall_ms(void);
 void shim_set_timer(struct shim *shim, enum shim_timer timer, int64_t in_ms); // keeps an earlier one
+void shim_trim(void);                                                         // memory that only the start needed
 void shim_run(struct shim *shim);                                             // until the outcome is safe
 
 // spawn.c: fork, limits and isolation, exec.

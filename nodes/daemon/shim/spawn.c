@@ -224,8 +224,9 @@ static bool make_pipe(int *ret_read, int *ret_write, const struct plan *plan)
         return false;
     }
     (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    if (plan->uid >= 0) { // so that the worker may open /dev/stdout
-        (void)fchown(ends[1], (uid_t)plan->uid, plan->gid >= 0 ? (gid_t)plan->gid : (gid_t)-1);
+    const gid_t gid = plan->gid >= 0 ? (gid_t)plan->gid : (gid_t)-1;
+    if (plan->uid >= 0 && fchown(ends[1], (uid_t)plan->uid, gid) != 0) {
+        errno = 0; // then the worker can't open /dev/stdout by name; most never do
     }
     *ret_read = ends[0];
     *ret_write = ends[1];
@@ -346,4 +347,5 @@ void spawn_on_exec_pipe(struct shim *shim)
     write_start(shim);
     notify_arm_watchdog(shim);
     log_note(shim, "run %lld started pid=%d", (long long)shim->plan.run, (int)shim->pid);
+    shim_trim();
 }
