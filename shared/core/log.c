@@ -71,22 +71,19 @@ static void write_line(char *line, size_t len)
     }
 }
 
-// Format head and rest into `raw`; returns its length, *ret_cut whether something is missing.
-__attribute__((format(printf, 5, 0))) static size_t format_line(char *raw, size_t size, const char *level_subject[2],
-                                                                bool *ret_cut, const char *fmt, va_list ap)
+// Head and rest as they are, cut at `size`. Returns the length.
+__attribute__((format(printf, 4, 0))) static size_t format_line(char *raw, size_t size, const char *level_subject[2],
+                                                                const char *fmt, va_list ap)
 {
     char now[REEVE_CLOCK_TEXT_LEN];
     int head = snprintf(raw, size, "%s %s %s ", reeve_clock_format(reeve_clock_wall_ms(), now), level_subject[0],
                         level_subject[1]);
-    size_t head_len = head < 0 ? 0 : (size_t)head;
-    if (head_len >= size) {
-        *ret_cut = true;
-        return reeve_utf8_cut(raw, size - 1);
+    size_t len = head < 0 ? 0 : (size_t)head;
+    if (len < size) {
+        int rest = vsnprintf(raw + len, size - len, fmt, ap);
+        len += rest < 0 ? 0 : (size_t)rest;
     }
-    int rest = vsnprintf(raw + head_len, size - head_len, fmt, ap);
-    size_t rest_len = rest < 0 ? 0 : (size_t)rest;
-    *ret_cut = rest_len >= size - head_len;
-    return *ret_cut ? reeve_utf8_cut(raw, size - 1) : head_len + rest_len;
+    return len < size ? len : size - 1;
 }
 
 void reeve_log(enum reeve_log_level level, const char *subject, const char *fmt, ...)
@@ -97,14 +94,14 @@ void reeve_log(enum reeve_log_level level, const char *subject, const char *fmt,
     int saved_errno = errno;
     char raw[LINE_SIZE];
     char line[LINE_SIZE];
-    bool cut;
     va_list ap;
     va_start(ap, fmt);
-    size_t raw_len = format_line(raw, sizeof raw, (const char *[]){level_texts[level], subject}, &cut, fmt, ap);
+    size_t raw_len = format_line(raw, sizeof raw, (const char *[]){level_texts[level], subject}, fmt, ap);
     va_end(ap);
     size_t taken;
     size_t len = reeve_escape(raw, raw_len, "", line, sizeof line - strlen(CUT_MARK), &taken);
-    if (cut || taken < raw_len) {
+    // A raw line that was cut does not fit either: escaping shortens nothing, and has less room.
+    if (taken < raw_len) {
         memcpy(line + len, CUT_MARK, sizeof CUT_MARK);
         len += strlen(CUT_MARK);
     }

@@ -109,6 +109,12 @@ static void long_lines_are_cut_with_a_mark(void **state)
             assert_true(seen->line[len - 4] != '\\');
         }
     }
+    char escapes[601]; // fits as it is, but not escaped
+    memset(escapes, '\x1b', sizeof escapes - 1);
+    escapes[600] = '\0';
+    reeve_log(REEVE_LOG_INFO, "test", "%s", escapes);
+    assert_in_range(strlen(seen->line), LINE_LEN_MAX - 8, LINE_LEN_MAX);
+    assert_string_equal(seen->line + strlen(seen->line) - 7, "\\x1b...");
     char fits[LINE_LEN_MAX];
     memset(fits, 'x', sizeof fits);
     fits[LINE_LEN_MAX - 3 - strlen(HEAD)] = '\0';

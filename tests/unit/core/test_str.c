@@ -182,6 +182,7 @@ static void the_nearest_name_is_found_or_none(void **state)
         {"", NULL},
         {"cpulimit", "cpu_limit"},
         {"q", NULL},
+        {"sabc", NULL},
     };
     for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
         const char *near = reeve_near(rows[i].text, names);
@@ -191,6 +192,9 @@ static void the_nearest_name_is_found_or_none(void **state)
     memset(text, 'm', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     assert_null(reeve_near(text, names));
+    const char *const longest[] = {text + sizeof text - 1 - 64, NULL};
+    assert_ptr_equal(reeve_near(text + sizeof text - 1 - 64, longest), longest[0]);
+    assert_null(reeve_near(text + sizeof text - 1 - 65, longest));
     const char *const only_long[] = {text, NULL};
     assert_null(reeve_near("m", only_long));
     const char *const none[] = {NULL};

@@ -1,4 +1,4 @@
-// The atomic write with each of its system calls failing in turn.
+// The atomic write with each of its system calls failing in turn, and a removal with somebody in between.
 // After a failure the old content is there, nothing lies beside it, no descriptor is left and no fsync was retried.
 // Must not: need a broken disk; the linker puts wrappers around the calls.
 #include "tree.h"
@@ -12,6 +12,7 @@ static int fail_at; // number of the call that fails, 0 = none
 static int fail_with;
 static int fsyncs;
 static int shorten_to; // bytes that a write takes at most, 0 = all
+static bool swap;      // replace the directory "victim" by a link just before it is opened
 
 int __real_openat(int fd, const char *path, int flags, ...);
 int __wrap_openat(int fd, const char *path, int flags, mode_t mode);
@@ -32,6 +33,11 @@ static bool fails(void)
 
 int __wrap_openat(int fd, const char *path, int flags, mode_t mode)
 {
+    if (swap && strcmp(path, "victim") == 0) {
+        swap = false;
+        assert_int_equal(rename(tree_path("t/victim"), tree_path("moved")), 0);
+        assert_int_equal(symlink("../other", tree_path("t/victim")), 0);
+    }
     return fails() ? -1 : __real_openat(fd, path, flags, mode);
 }
 
@@ -121,6 +127,26 @@ static void short_and_interrupted_writes_go_on(void **state)
     tree_assert_content("f", "in pieces");
 }
 
+// A worker that swaps its directory for a link while it is being removed gets nobody else's removed.
+static void a_directory_swapped_for_a_link_is_not_followed(void **state)
+{
+    (void)state;
+    assert_ok(reeve_dir_make(tree_path("t/victim"), 0700, NULL));
+    assert_ok(reeve_dir_make(tree_path("other"), 0700, NULL));
+    tree_put("other/kept", "kept", 0600);
+    tree_put("t/victim/f", "", 0600);
+    arm(0, 0);
+    swap = true;
+    struct reeve_why why;
+    assert_err(reeve_dir_remove(tree_path("t"), &why), REEVE_IO);
+    assert_false(swap);
+    assert_non_null(strstr(why.text, "victim not removed"));
+    tree_assert_content("other/kept", "kept");
+    assert_ok(reeve_dir_remove(tree_path("t"), NULL));
+    tree_assert_content("other/kept", "kept");
+    assert_int_equal(tree_count(""), 2);
+}
+
 static int disarm_tear_down(void **state)
 {
     arm(0, 0);
@@ -132,10 +158,9 @@ static int disarm_tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(each_call_that_fails_leaves_the_old_content),
-        TEST(a_failed_fsync_is_not_tried_again),
-        TEST(a_file_system_without_directory_sync_is_accepted),
-        TEST(short_and_interrupted_writes_go_on),
+        TEST(each_call_that_fails_leaves_the_old_content),      TEST(a_failed_fsync_is_not_tried_again),
+        TEST(a_file_system_without_directory_sync_is_accepted), TEST(short_and_interrupted_writes_go_on),
+        TEST(a_directory_swapped_for_a_link_is_not_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
