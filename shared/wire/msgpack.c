@@ -21,9 +21,11 @@ struct reader {
 
 // What the first byte of a value says (github.com/msgpack/msgpack, spec.md). `width` bytes of number
 // follow; with none, the bits of `mask` are the number.
+enum what { NIL, TRUTH, UNSIGNED, SIGNED, REAL, STRING, BYTES, LIST, MAP, EXTENSION, RESERVED };
+
 struct form {
     unsigned char first, last;
-    enum { NIL, TRUTH, UNSIGNED, SIGNED, REAL, STRING, BYTES, LIST, MAP, EXTENSION, RESERVED } what;
+    unsigned char what; // enum what
     unsigned char width;
     unsigned char mask;
 };
@@ -191,7 +193,7 @@ static enum reeve_err key_read(struct reader *reader, struct head *ret_head, con
 
 static enum reeve_err entry_read(struct reader *reader, unsigned depth, struct reeve_value *map)
 {
-    struct head head;
+    struct head head = {.form = forms};
     const char *key = NULL;
     struct reeve_value *item = NULL;
     enum reeve_err err = key_read(reader, &head, &key);
@@ -270,7 +272,7 @@ static enum reeve_err scalar_check(const struct reader *reader, const struct hea
 
 static struct reeve_value *scalar_make(const struct head *head)
 {
-    switch (head->form->what) {
+    switch ((enum what)head->form->what) {
     case TRUTH:
         return reeve_value_bool(head->number != 0);
     case UNSIGNED:
@@ -293,7 +295,7 @@ static struct reeve_value *scalar_make(const struct head *head)
 
 static enum reeve_err value_read(struct reader *reader, unsigned depth, struct reeve_value **ret)
 {
-    struct head head;
+    struct head head = {.form = forms};
     enum reeve_err err = head_read(reader, &head);
     if (err != REEVE_OK) {
         return err;

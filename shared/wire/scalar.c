@@ -40,8 +40,8 @@ static bool base64_quad(const char *quad, size_t pad, unsigned char *out)
         }
         group |= (unsigned)digit << (18 - 6 * i);
     }
-    for (size_t i = 0; i < 3 - pad; i++) {
-        out[i] = (unsigned char)(group >> (16 - 8 * i) & 255);
+    for (size_t i = 0; i + pad < 3; i++) {
+        out[i] = (unsigned char)(group >> 8 * (2 - i) & 255);
     }
     unsigned used = 0xffffffu << (8 * pad) & 0xffffffu;
     return (group & ~used) == 0;
@@ -96,7 +96,7 @@ const char *reeve_real_format(double number, char buf[REEVE_REAL_SIZE])
         }
     }
     if (strpbrk(buf, ".eni") == NULL) { // n and i: nan and inf, which the writers refuse
-        strcat(buf, ".0");
+        memcpy(buf + strlen(buf), ".0", sizeof(".0"));
     }
     return buf;
 }

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct reeve_limits reeve_limits_wire = {.bytes_max = 1024 * 1024, .depth_max = 16, .entries_max = 4096};
-const struct reeve_limits reeve_limits_file = {.bytes_max = 256 * 1024, .depth_max = 64, .entries_max = 4096};
+const struct reeve_limits reeve_limits_wire = {.bytes_max = 1u << 20, .depth_max = 16, .entries_max = 4096};
+const struct reeve_limits reeve_limits_file = {.bytes_max = 256u << 10, .depth_max = 64, .entries_max = 4096};
 
 // 4,096 jobs of 64 fields each fit into one message.
 #define VALUES_PER_ENTRY 64u

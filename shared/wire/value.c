@@ -274,7 +274,7 @@ static enum reeve_err list_grow(struct list *list)
         return REEVE_LIMIT;
     }
     uint32_t cap = cap_next(list->cap);
-    struct reeve_value **items = reallocarray(list->items, cap, sizeof(*items));
+    struct reeve_value **items = reallocarray(list->items, cap, sizeof(struct reeve_value *));
     if (items == NULL) {
         return REEVE_NOMEM;
     }
