@@ -30,8 +30,8 @@ const char *reeve_path_join(char buf[REEVE_PATH_SIZE], const char *parent, const
     return buf;
 }
 
-static void add(struct reeve_errors *errors, bool warning, struct reeve_mark mark, const char *path, const char *fmt,
-                va_list ap)
+__attribute__((format(printf, 5, 0))) static void add(struct reeve_errors *errors, bool warning, struct reeve_mark mark,
+                                                      const char *path, const char *fmt, va_list ap)
 {
     REEVE_ASSERT(errors != NULL); // a preset or a table that does not decode is a programmer's mistake
     size_t *count = warning ? &errors->warnings : &errors->errors;
