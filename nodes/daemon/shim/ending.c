@@ -223,9 +223,12 @@ void ending_write(struct shim *shim)
     shim->outcome_written = shim->exit_tmp >= 0 && pwrite(shim->exit_tmp, text, len, 0) == (ssize_t)len &&
                             ftruncate(shim->exit_tmp, (off_t)len) == 0 &&
                             renameat(shim->run_dir, "exit.tmp", shim->run_dir, "exit") == 0;
-    if (!shim->outcome_written && run_dir_is_gone(shim)) {
+    if (shim->outcome_written) {
+        (void)close(shim->listen); // from here on the file speaks, also to a daemon that has just connected
+        shim->listen = -1;
+    } else if (run_dir_is_gone(shim)) {
         shim->outcome_taken = true;
-    } else if (!shim->outcome_written) {
+    } else {
         shim_set_timer(shim, TIMER_EXIT_RETRY, EXIT_RETRY_MS);
     }
 }
