@@ -45,6 +45,9 @@ enum reeve_err reeve_spec_encode(const struct reeve_spec *spec, unsigned flags, 
     }
     // Said by restart.policy; both together would not read back.
     (void)reeve_value_remove(value, "auto_restart");
+    if (spec->ttl_ms == 0) {
+        (void)reeve_value_remove(value, "cleanup_delay"); // does not count, and would be warned about on reading
+    }
     *ret = reeve_value_take(&value);
     return REEVE_OK;
 }

@@ -18,6 +18,18 @@ static void append_part(char middle[MIDDLE_MAX + 1], const char *part)
     (void)snprintf(middle + len, MIDDLE_MAX + 1 - len, "%s-", reeve_name_from(part, name));
 }
 
+// Exactly one '-' behind what there is room for, cut or not.
+static void end_part(char middle[MIDDLE_MAX + 1])
+{
+    size_t len = strlen(middle);
+    len = len < MIDDLE_MAX ? len : MIDDLE_MAX - 1;
+    while (len > 0 && middle[len - 1] == '-') {
+        len--;
+    }
+    middle[len] = '-';
+    middle[len + 1] = '\0';
+}
+
 const char *reeve_spec_name_generate(const char *type, const char *exchange, const char *host,
                                      char buf[REEVE_NAME_SIZE])
 {
@@ -30,7 +42,7 @@ const char *reeve_spec_name_generate(const char *type, const char *exchange, con
         append_part(middle, exchange);
     }
     append_part(middle, host);
-    middle[strlen(middle) - 1] = '-'; // cut or not, a part ends here
+    end_part(middle);
     (void)snprintf(buf, REEVE_NAME_SIZE, NAME_PREFIX "%s%s", middle, reeve_hex_random(digits, RANDOM_DIGITS));
     return buf;
 }

@@ -1,0 +1,351 @@
+// One worker spec: presets, every key, rules across fields, encoding, digests, names, argv, back-off.
+// Must not: read files.
+#include "spec_test.h"
+
+#include <reeve/id.h>
+
+#include <signal.h>
+#include <stdio.h>
+
+static void presets_are_what_the_documentation_says(void **state)
+{
+    struct reeve_spec spec = spec_of("type: a");
+    (void)state;
+    assert_null(spec.name);
+    assert_string_equal(spec.type, "a");
+    assert_int_equal(spec.command.len, 0);
+    assert_null(spec.env);
+    assert_int_equal(spec.desired, REEVE_DESIRED_RUNNING);
+    assert_int_equal(spec.stop.signal, SIGTERM);
+    assert_int_equal(spec.stop.grace_ms, 10000);
+    assert_int_equal(spec.ttl_ms, 0);
+    assert_int_equal(spec.cleanup_delay_ms, 30000);
+    assert_int_equal(spec.memory_limit_bytes, 0);
+    assert_true(spec.cpu_limit == 0);
+    assert_int_equal(spec.log.max_size_bytes, 10 << 20);
+    assert_int_equal(spec.log.files, 5);
+    assert_int_equal(spec.ready.mode, REEVE_READY_IMMEDIATE);
+    assert_int_equal(spec.ready.timeout_ms, 30000);
+    assert_int_equal(spec.watchdog_ms, 0);
+    assert_null(spec.config);
+    reeve_spec_done(&spec);
+}
+
+static void restart_presets_are_those_of_the_machine(void **state)
+{
+    static const struct reeve_backoff_policy want = REEVE_BACKOFF_PRESET;
+    struct reeve_spec spec = spec_of("type: a");
+    struct reeve_backoff_policy have = reeve_spec_backoff(&spec);
+    (void)state;
+    assert_int_equal(have.restart, want.restart);
+    assert_int_equal(have.initial_ms, want.initial_ms);
+    assert_int_equal(have.max_ms, want.max_ms);
+    assert_true(have.factor == want.factor);
+    assert_true(have.jitter == want.jitter);
+    assert_int_equal(have.healthy_ms, want.healthy_ms);
+    assert_int_equal(have.restarts_max, want.restarts_max);
+    assert_int_equal(have.window_ms, want.window_ms);
+    reeve_spec_done(&spec);
+}
+
+static const char everything[] = "name: mm-1\ntype: swap\ncommand: [sleep, 5, true]\nenv: {A: x, B: 2}\ncwd: /srv\n"
+                                 "user: nobody\ngroup: \"100\"\nexchange: binance\ncapabilities: [a, b]\n"
+                                 "labels: {tier: gold}\ndesired: stopped\n"
+                                 "restart: {policy: on-failure, initial: 50ms, max: 1s, factor: 1.5, jitter: 0, "
+                                 "healthy: 1m, limit: 0, window: 1h}\n"
+                                 "stop: {signal: HUP, grace: 1500ms}\nttl: 5m\ncleanup_delay: 1s\nmax_memory: 1.5G\n"
+                                 "cpu_limit: 0.5\nmax_pids: 10\nnofile: 1024\nlog: {max_size: 4K, files: 1}\n"
+                                 "ready: {log: \"^ready [0-9]+$\", timeout: 1s}\nwatchdog: 30s\nconfig: {a: [1]}\n";
+
+static void every_key_arrives(void **state)
+{
+    struct reeve_spec spec = spec_of(everything);
+    struct reeve_backoff_policy backoff = reeve_spec_backoff(&spec);
+    (void)state;
+    assert_string_equal(spec.name, "mm-1");
+    assert_string_equal(spec.command.items[1], "5");
+    assert_string_equal(reeve_get_str(spec.env, "B"), "2");
+    assert_string_equal(spec.cwd, "/srv");
+    assert_string_equal(spec.user, "nobody");
+    assert_string_equal(spec.group, "100");
+    assert_string_equal(spec.exchange, "binance");
+    assert_string_equal(spec.capabilities.items[1], "b");
+    assert_string_equal(reeve_get_str(spec.labels, "tier"), "gold");
+    assert_int_equal(spec.desired, REEVE_DESIRED_STOPPED);
+    assert_int_equal(backoff.restart, REEVE_RESTART_ON_FAILURE);
+    assert_int_equal(backoff.initial_ms, 50);
+    assert_int_equal(backoff.max_ms, 1000);
+    assert_true(backoff.factor == 1.5 && backoff.jitter == 0);
+    assert_int_equal(backoff.restarts_max, 0);
+    assert_int_equal(backoff.window_ms, 3600000);
+    assert_int_equal(spec.stop.signal, SIGHUP);
+    assert_int_equal(spec.stop.grace_ms, 1500);
+    assert_int_equal(spec.ttl_ms, 300000);
+    assert_int_equal(spec.cleanup_delay_ms, 1000);
+    assert_int_equal(spec.memory_limit_bytes, 1610612736);
+    assert_true(spec.cpu_limit == 0.5);
+    assert_int_equal(spec.max_pids, 10);
+    assert_int_equal(spec.nofile, 1024);
+    assert_int_equal(spec.log.max_size_bytes, 4096);
+    assert_int_equal(spec.ready.mode, REEVE_READY_LOG);
+    assert_string_equal(spec.ready.log, "^ready [0-9]+$");
+    assert_int_equal(spec.watchdog_ms, 30000);
+    assert_int_equal(reeve_value_len(reeve_value_get(spec.config, "a")), 1);
+    reeve_spec_done(&spec);
+}
+
+static void short_forms(void **state)
+{
+    static const struct {
+        const char *yaml;
+        int policy, signal, mode;
+    } rows[] = {
+        {"restart: never", REEVE_RESTART_NEVER, SIGTERM, REEVE_READY_IMMEDIATE},
+        {"restart: on-failure\nstop: SIGINT\nready: notify", REEVE_RESTART_ON_FAILURE, SIGINT, REEVE_READY_NOTIFY},
+        {"auto_restart: true\nstop: 9", REEVE_RESTART_ALWAYS, SIGKILL, REEVE_READY_IMMEDIATE},
+        {"auto_restart: false\nrestart: {initial: 1s}", REEVE_RESTART_NEVER, SIGTERM, REEVE_READY_IMMEDIATE},
+        {"ready: {tcp: 80}\nstop: {signal: \"15\"}", REEVE_RESTART_ALWAYS, SIGTERM, REEVE_READY_TCP},
+        {"ready: {mode: tcp, tcp: 80}", REEVE_RESTART_ALWAYS, SIGTERM, REEVE_READY_TCP},
+        {"ready: {mode: log, log: x}", REEVE_RESTART_ALWAYS, SIGTERM, REEVE_READY_LOG},
+    };
+    (void)state;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
+        char yaml[200];
+        (void)snprintf(yaml, sizeof(yaml), "type: a\n%s", rows[i].yaml);
+        struct reeve_spec spec = spec_of(yaml);
+        assert_int_equal(spec.restart.policy, rows[i].policy);
+        assert_int_equal(spec.auto_restart, rows[i].policy != REEVE_RESTART_NEVER);
+        assert_int_equal(spec.stop.signal, rows[i].signal);
+        assert_int_equal(spec.ready.mode, rows[i].mode);
+        reeve_spec_done(&spec);
+    }
+}
+
+static void rules_across_fields(void **state)
+{
+    static const struct {
+        const char *yaml, *want;
+    } rows[] = {
+        {"name: a", "f:1:1: has neither type nor command, expected for example command: [sleep, 10]"},
+        {"command: [\"\"]", "f:1:11: command[0]: is empty, expected a program"},
+        {"command: []", "f:1:10: command: has 0 entries, expected 1 to 256"},
+        {"type: a\ncwd: srv", "f:2:6: cwd: is relative, expected an absolute path such as /srv/worker"},
+        {"type: a\nenv: {1A: x}",
+         "f:2:7: env.1A: is no name of a variable, expected letters, digits and _, no digit first"},
+        {"type: a\nenv: {\"A=B\": x}",
+         "f:2:7: env.A=B: is no name of a variable, expected letters, digits and _, no digit first"},
+        {"type: a\nlabels: {a b: x}",
+         "f:2:10: labels.a b: is no label, expected 1 to 63 characters without space, ',' and '='"},
+        {"type: a\nlabels: {a: \"\"}",
+         "f:2:13: labels.a: has no usable value, expected 1 to 63 characters without space, ',' and '='"},
+        {"type: a\ncapabilities: [a, b c]",
+         "f:2:19: capabilities[1]: is no capability, expected 1 to 63 characters without space, ',' and '='"},
+        {"type: a\nauto_restart: true\nrestart: always",
+         "f:2:15: auto_restart: says the same as restart.policy, which is given too: keep one of them"},
+        {"type: a\nauto_restart: true\nrestart: {policy: always}",
+         "f:2:15: auto_restart: says the same as restart.policy, which is given too: keep one of them"},
+        {"type: a\nrestart: {initial: 1m}",
+         "f:2:20: restart.initial: 1m is above max, which is 30s: raise max as well"},
+        {"type: a\nrestart: {initial: 1m, max: often}",
+         "f:2:29: restart.max: \"often\" is no duration, expected one such as 250ms, 30s, 5m or 1h30m"},
+        {"type: a\nttl: 0", "f:2:6: ttl: 0 is below the minimum of 1ms"},
+        {"type: a\nmemory_limit: 512",
+         "f:2:15: memory_limit: 512 is too little for any program, expected at least 1M, or 0 for no limit"},
+        {"type: a\nmax_memory: 64K",
+         "f:2:13: max_memory: 64K is too little for any program, expected at least 1M, or 0 for no limit"},
+        {"type: a\nready: log", "f:2:8: ready.mode: is log, but ready.log is missing"},
+        {"type: a\nready: {mode: tcp}", "f:2:15: ready.mode: is tcp, but ready.tcp is missing"},
+        {"type: a\nready: {mode: notify, log: x}", "f:2:28: ready.log: only counts with mode log, which is notify"},
+        {"type: a\nready: {mode: immediate, tcp: 5}",
+         "f:2:31: ready.tcp: only counts with mode tcp, which is immediate"},
+        {"type: a\nready: {log: x, tcp: 5}", "f:2:22: ready.tcp: and log are both given: keep one of them"},
+        {"type: a\nready: {log: \"(a\"}",
+         "f:2:14: ready.log: is no regular expression (Unmatched ( or \\(), expected one such as "
+         "\"listening on .*:[0-9]+\""},
+        {"type: a\nconfig: [1]", "f:2:9: config: list given, expected a map"},
+        {"type: a\nstop: {signal: 99}",
+         "f:2:16: stop.signal: 99 is a whole number, expected one of SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, "
+         "SIGUSR2, SIGKILL, SIGWINCH, SIGALRM, SIGCONT, SIGSTOP, SIGABRT ..."},
+    };
+    (void)state;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
+        REEVE_VALUE_AUTO value = yaml_value(rows[i].yaml);
+        struct reeve_spec spec = {.nofile = -7};
+        reeve_errors_init(&errors, "f");
+        enum reeve_err err = reeve_spec_decode(value, "", &spec, &errors);
+        errors_are(err, &rows[i].want, 1);
+        assert_int_equal(spec.nofile, -7);
+    }
+}
+
+static void a_delay_without_ttl_is_warned_about(void **state)
+{
+    static const char *const want[] = {"f:2:16: cleanup_delay: warning: only counts with ttl, which is not given"};
+    struct reeve_spec spec = spec_of("type: a\ncleanup_delay: 5s");
+    (void)state;
+    errors_are(REEVE_OK, want, 1);
+    reeve_spec_done(&spec);
+}
+
+static void what_is_encoded_decodes_equal(void **state)
+{
+    static const char *const yamls[] = {everything, "type: a", "type: a\nauto_restart: false",
+                                        "type: a\nready: {tcp: 5}", "command: [a]\nstop: 9\nrestart: never"};
+    static const unsigned flags[] = {REEVE_ENCODE_WITH_SECRETS, REEVE_ENCODE_WITH_SECRETS | REEVE_ENCODE_SKIP_PRESETS};
+    (void)state;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(yamls) * REEVE_ARRAY_LEN(flags); i++) {
+        struct reeve_spec spec = spec_of(yamls[i / REEVE_ARRAY_LEN(flags)]);
+        struct reeve_spec back = {0};
+        REEVE_VALUE_AUTO value = NULL;
+        reeve_errors_init(&errors, NULL);
+        assert_int_equal(reeve_spec_encode(&spec, flags[i % REEVE_ARRAY_LEN(flags)], &value), REEVE_OK);
+        errors_are(reeve_spec_decode(value, "", &back, &errors), NULL, 0);
+        assert_true(reeve_spec_equal(&spec, &back));
+        assert_int_equal(back.restart.policy, spec.restart.policy);
+        assert_int_equal(back.ready.mode, spec.ready.mode);
+        struct reeve_spec copy = {0};
+        assert_int_equal(reeve_spec_copy(&back, &copy), REEVE_OK);
+        assert_true(reeve_spec_equal(&spec, &copy));
+        reeve_spec_done(&spec);
+        reeve_spec_done(&back);
+        reeve_spec_done(&copy);
+    }
+}
+
+static void the_environment_is_a_secret(void **state)
+{
+    struct reeve_spec spec = spec_of("type: a\nenv: {TOKEN: hunter2}");
+    REEVE_VALUE_AUTO value = NULL;
+    REEVE_BUF_AUTO buf = REEVE_BUF_INIT(0);
+    (void)state;
+    assert_int_equal(reeve_spec_encode(&spec, REEVE_ENCODE_SKIP_PRESETS, &value), REEVE_OK);
+    assert_int_equal(reeve_json_write(value, 0, &buf), REEVE_OK);
+    assert_string_equal(reeve_buf_str(&buf), "{\"type\":\"a\",\"env\":{\"TOKEN\":\"***\"}}");
+    reeve_spec_done(&spec);
+}
+
+static void digests_tell_changed_from_unchanged(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool same, same_run;
+    } rows[] = {
+        {"type: a\nmemory_limit: 512M\nenv: {A: x, B: y}", "env: {B: y, A: x}\nmax_memory: 536870912\ntype: a", true,
+         true},
+        {"type: a\nrestart: never", "type: a\nauto_restart: false", true, true},
+        {"type: a", "type: a\ndesired: running\nstop: TERM\nlog: {files: 5}", true, true},
+        {"type: a", "type: a\ndesired: stopped", false, true},
+        {"type: a", "type: a\nrestart: never\nstop: INT\nttl: 5m\nlabels: {x: y}\ncapabilities: [x]", false, true},
+        {"type: a", "type: a\nmemory_limit: 1G", false, false},
+        {"type: a\nenv: {A: x}", "type: a\nenv: {A: y}", false, false},
+        {"type: a\nconfig: {a: {b: 1, c: 2}}", "type: a\nconfig: {a: {c: 2, b: 1}}", true, true},
+        {"type: a\nconfig: {a: [1, 2]}", "type: a\nconfig: {a: [2, 1]}", false, false},
+        {"command: [a, b]", "command: [a b]", false, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
+        struct reeve_spec a = spec_of(rows[i].a);
+        struct reeve_spec b = spec_of(rows[i].b);
+        bool same = reeve_spec_digest(&a) == reeve_spec_digest(&b);
+        bool same_run = reeve_spec_run_digest(&a) == reeve_spec_run_digest(&b);
+        if (same != rows[i].same || same_run != rows[i].same_run || reeve_spec_equal(&a, &b) != same) {
+            fail_msg("%s\nand\n%s: same %d, same run %d", rows[i].a, rows[i].b, same, same_run);
+        }
+        assert_true(reeve_spec_digest(&a) != 0);
+        reeve_spec_done(&a);
+        reeve_spec_done(&b);
+    }
+}
+
+// `want` up to the random digits at the end.
+static void generates(const char *type, const char *exchange, const char *host, const char *want)
+{
+    char name[REEVE_NAME_SIZE];
+    char again[REEVE_NAME_SIZE];
+    (void)reeve_spec_name_generate(type, exchange, host, name);
+    (void)reeve_spec_name_generate(type, exchange, host, again);
+    assert_string_not_equal(name, again);
+    assert_int_equal(reeve_name_check(name, NULL), REEVE_OK);
+    assert_int_equal(strspn(name + strlen(name) - 8, "0123456789abcdef"), 8);
+    name[strlen(name) - 8] = '\0';
+    assert_string_equal(name, want);
+}
+
+static void names_are_generated(void **state)
+{
+    (void)state;
+    generates("swap", "binance", "alpha", "worker-swap-binance-alpha-");
+    generates("swap", NULL, "alpha", "worker-swap-alpha-");
+    generates("default", NULL, "alpha", "worker-alpha-");
+    generates(NULL, "binance", "alpha", "worker-binance-alpha-");
+    generates("swap", "Binance.com", "Alpha.Example", "worker-swap-binance-com-alpha-example-");
+    generates("a23456789012345678901234567890123456789012345678901234567890123", "binance", "alpha",
+              "worker-a2345678901234567890123456789012345678901234567-");
+    generates("a234567890123456789012345678901234567890123456", "b", "alpha",
+              "worker-a234567890123456789012345678901234567890123456-");
+}
+
+static void argv_comes_from_command_or_type(void **state)
+{
+    struct reeve_spec spec = spec_of("type: swap\ncommand: [sleep, 5]");
+    REEVE_STRV_AUTO argv = {0};
+    (void)state;
+    assert_int_equal(reeve_spec_argv(&spec, "/usr/libexec/reeve", &argv), REEVE_OK);
+    assert_int_equal(argv.len, 2);
+    assert_string_equal(argv.items[0], "sleep");
+    reeve_strv_done(&argv);
+    reeve_spec_done(&spec);
+    spec = spec_of("type: swap");
+    assert_int_equal(reeve_spec_argv(&spec, "/usr/libexec/reeve", &argv), REEVE_OK);
+    assert_int_equal(argv.len, 1);
+    assert_string_equal(argv.items[0], "/usr/libexec/reeve/reeve-worker-swap");
+    assert_null(argv.items[1]);
+    reeve_strv_done(&argv);
+    assert_int_equal(reeve_spec_argv(&spec, NULL, &argv), REEVE_OK);
+    assert_string_equal(argv.items[0], "reeve-worker-swap");
+    reeve_spec_done(&spec);
+}
+
+static void signals_by_name_and_number(void **state)
+{
+    static const struct {
+        const char *text;
+        int number;
+    } rows[] = {{"TERM", SIGTERM}, {"SIGTERM", SIGTERM}, {"15", 15}, {"HUP", SIGHUP}, {"SIGSEGV", SIGSEGV}, {"40", 40}};
+    static const char *const bad[] = {"", "0", "-1", "65", "term", "SIGFOO", "9 "};
+    char buf[24];
+    int number = -7;
+    (void)state;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
+        assert_int_equal(reeve_signal_parse(rows[i].text, &number, NULL), REEVE_OK);
+        assert_int_equal(number, rows[i].number);
+    }
+    number = -7;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(bad); i++) {
+        struct reeve_why why = {0};
+        assert_int_equal(reeve_signal_parse(bad[i], &number, &why), REEVE_INVALID);
+        assert_non_null(strstr(why.text, "is no signal, expected a name such as SIGTERM"));
+        assert_int_equal(number, -7);
+    }
+    assert_string_equal(reeve_signal_text(SIGSEGV, buf), "SIGSEGV");
+    assert_string_equal(reeve_signal_text(40, buf), "signal 40");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(presets_are_what_the_documentation_says),
+        cmocka_unit_test(restart_presets_are_those_of_the_machine),
+        cmocka_unit_test(every_key_arrives),
+        cmocka_unit_test(short_forms),
+        cmocka_unit_test(rules_across_fields),
+        cmocka_unit_test(a_delay_without_ttl_is_warned_about),
+        cmocka_unit_test(what_is_encoded_decodes_equal),
+        cmocka_unit_test(the_environment_is_a_secret),
+        cmocka_unit_test(digests_tell_changed_from_unchanged),
+        cmocka_unit_test(names_are_generated),
+        cmocka_unit_test(argv_comes_from_command_or_type),
+        cmocka_unit_test(signals_by_name_and_number),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
