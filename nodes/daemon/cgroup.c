@@ -302,6 +302,18 @@ static void explain(struct reeve_why *why, enum cgroup_kind kind, const struct c
     }
 }
 
+// A new group for each run. Linux 6.18 was seen to kill every child that is born into a group (CLONE_INTO_CGROUP) which was
+// once ended through cgroup.kill: the count of kills is compared with that of the parent's group. rmdir refuses while a
+// process is in it.
+static bool make_fresh(const struct cgroup_host *host, const char *worker, char dir[CGROUP_PATH_SIZE])
+{
+    if (!cgroup_dir(&host->track, worker, dir)) {
+        return false;
+    }
+    (void)rmdir(dir); // absent, or still in use: then the group stays what it is
+    return cgroup_mkdir(dir);
+}
+
 enum reeve_err cgroup_make(struct cgroup_host *host, const char *worker, const struct cgroup_limits *limits,
                            struct cgroup_enforced *ret, struct reeve_why *why)
 {
@@ -314,7 +326,7 @@ enum reeve_err cgroup_make(struct cgroup_host *host, const char *worker, const s
     if (why != NULL) {
         *why = (struct reeve_why){.text = ""};
     }
-    const bool tracked = cgroup_dir(&host->track, worker, dir) && cgroup_mkdir(dir);
+    const bool tracked = make_fresh(host, worker, dir);
     for (int i = 0; i < CGROUP_KIND_COUNT; i++) {
         const enum cgroup_kind kind = (enum cgroup_kind)i;
         const bool done = make_limit(&host->limits[i], worker, kind, limits);

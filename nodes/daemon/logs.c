@@ -1,5 +1,6 @@
 // Log lines of workers, on request: the last ones in a reply, new ones on the worker's `log` topic while somebody asks for
-// them. Reads the files that shims write; a line is `<time> o|e <text>`.
+// them. Reads the files that shims write; a line is `<time> <letter> <text>`: o stdout, e stderr, s the shim's own word;
+// upper case when the line goes on in the next entry.
 // Must not: keep following when nobody renews; publish more than a bounded piece at a time.
 #include "daemon.h"
 
@@ -42,21 +43,37 @@ static void log_path(const struct worker *worker, const char *leaf, char *buf, s
 struct line {
     const char *at;
     size_t at_len;
-    const char *stream; // "out" "err" ""
+    const char *stream; // "out" "err" "shim" ""
     const char *text;
     size_t text_len;
 };
+
+static const char *stream_of(char letter)
+{
+    switch (letter) {
+    case 'o':
+    case 'O':
+        return "out";
+    case 'e':
+    case 'E':
+        return "err";
+    case 's':
+        return "shim";
+    default:
+        return NULL;
+    }
+}
 
 static struct line split_line(const char *text, size_t len)
 {
     struct line line = {.stream = "", .text = text, .text_len = len};
     const char *space = memchr(text, ' ', len);
     size_t at = space != NULL ? (size_t)(space - text) : len;
-    bool prefixed = at + 2 < len && (text[at + 1] == 'o' || text[at + 1] == 'e') && text[at + 2] == ' ';
-    if (prefixed) {
+    const char *stream = at + 2 < len && text[at + 2] == ' ' ? stream_of(text[at + 1]) : NULL;
+    if (stream != NULL) {
         line.at = text;
         line.at_len = at;
-        line.stream = text[at + 1] == 'o' ? "out" : "err";
+        line.stream = stream;
         line.text = text + at + 3;
         line.text_len = len - at - 3;
     }
@@ -136,17 +153,22 @@ struct reeve_value *logs_tail(const struct worker *worker, int64_t lines)
     return list;
 }
 
+// The worker's own last words: what the shim noted about it is said elsewhere.
 void logs_last_line(const struct worker *worker, char *buf, size_t buf_len)
 {
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(2048);
-    read_tail(worker, 1024, &text);
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(4096);
+    read_tail(worker, 2048, &text);
     buf[0] = '\0';
-    if (text.len == 0) {
-        return;
+    size_t end = text.len;
+    while (end > 0) {
+        const char *at = tail_start(text.data, end, 1);
+        struct line line = split_line(at, strcspn(at, "\n"));
+        if (strcmp(line.stream, "shim") != 0) {
+            (void)snprintf(buf, buf_len, "%.*s", (int)line.text_len, line.text);
+            return;
+        }
+        end = (size_t)(at - text.data);
     }
-    const char *at = tail_start(text.data, text.len, 1);
-    struct line line = split_line(at, strcspn(at, "\n"));
-    (void)snprintf(buf, buf_len, "%.*s", (int)line.text_len, line.text);
 }
 
 // ---- following ----------------------------------------------------------------------------------------------------

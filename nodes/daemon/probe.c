@@ -109,9 +109,13 @@ static bool line_matches(struct ready_probe *probe)
 {
     probe->line[probe->line_len] = '\0';
     probe->line_len = 0;
-    // Logs are `<time> o <text>` or `<time> e <text>`: the pattern is about the text.
+    // Entries are `<time> <letter> <text>` (logs.c): the pattern is about the text, and not about what the shim says.
     const char *text = strchr(probe->line, ' ');
-    text = text != NULL && text[1] != '\0' && text[2] == ' ' ? text + 3 : probe->line;
+    bool prefixed = text != NULL && text[1] != '\0' && text[2] == ' ';
+    if (prefixed && text[1] == 's') {
+        return false;
+    }
+    text = prefixed ? text + 3 : probe->line;
     return regexec(&probe->pattern, text, 0, NULL, 0) == 0;
 }
 

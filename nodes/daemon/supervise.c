@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum ttl_phase { TTL_LIFE = 1, TTL_CLEANUP = 2 }; // generations of ttl_timer
 
@@ -179,6 +180,9 @@ static void compose_why(struct worker *worker)
                                 reeve_duration_human(worker->next_delay_ms, delay));
     } else if (worker->machine.state == REEVE_STATE_FAILED && len < sizeof worker->why) {
         len += (size_t)snprintf(worker->why + len, sizeof worker->why - len, " · gave up, `reset` starts afresh");
+    }
+    if (reeve_state_has_process(worker->machine.state)) {
+        return; // its last words are not about the end that is told here
     }
     logs_last_line(worker, line, sizeof line);
     if (line[0] != '\0' && len < sizeof worker->why) {
@@ -384,12 +388,11 @@ static void end_of_failed_start(struct worker *worker, const struct reeve_why *w
 static void on_started(struct run *run, pid_t pid, uint64_t start_time, void *arg)
 {
     (void)run;
-    (void)start_time;
     struct worker *worker = arg;
     worker->pid = pid;
-    if (worker->started_at == 0) {
-        worker->started_at = reeve_clock_wall_ms();
-    }
+    // The start time is in ticks since boot: also true for a run that was adopted.
+    int64_t since_boot = (int64_t)start_time * 1000 / sysconf(_SC_CLK_TCK);
+    worker->started_at = reeve_clock_wall_ms() - (reeve_clock_mono_ms() - since_boot);
     publish_mark(worker);
     struct reeve_why why;
     if (worker->machine.state == REEVE_STATE_STARTING && probe_start(worker, &why) != REEVE_OK) {
