@@ -67,7 +67,7 @@ void reeve_worker_leave(struct reeve_worker *worker, int exit_code)
     leave->exit_code = exit_code;
     worker->status.draining = true;
     if (worker->program->drain == NULL) {
-        goodbye_soon(worker);
+        reeve_worker_drained(worker);
         return;
     }
     worker_status_publish(worker);
