@@ -165,6 +165,11 @@ static struct reeve_value *encode_shown(struct output *out, const void *slot)
     return reeve_value_str(REEVE_SECRET_TEXT);
 }
 
+static bool complete(const struct reeve_value *value, const struct output *out)
+{
+    return value == NULL ? out->absent : reeve_value_built(value) == REEVE_OK;
+}
+
 // Whether the field says what it says when it is left out. Compared with everything written out, so that
 // presets inside presets can't confuse it.
 static enum reeve_err equals_preset(const struct reeve_field *field, const void *object, const void *preset, bool *ret)
@@ -173,7 +178,7 @@ static enum reeve_err equals_preset(const struct reeve_field *field, const void 
     struct output theirs = mine;
     REEVE_VALUE_AUTO a = encode_slot(&mine, reeve_field_slot_const(field, object));
     REEVE_VALUE_AUTO b = encode_slot(&theirs, reeve_field_slot_const(field, preset));
-    if ((a == NULL && !mine.absent) || (b == NULL && !theirs.absent)) {
+    if (!complete(a, &mine) || !complete(b, &theirs)) {
         return REEVE_NOMEM;
     }
     *ret = mine.absent == theirs.absent && (a == NULL || reeve_value_equal(a, b));
