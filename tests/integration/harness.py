@@ -288,10 +288,14 @@ class Broker:
     def stop(self):
         """SIGTERM: saves its store and publishes the wills of all who are connected."""
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(DEADLINE)
-            except subprocess.TimeoutExpired:
+            end = time.monotonic() + DEADLINE
+            while self.process.poll() is None and time.monotonic() < end:
+                self.process.terminate()  # Mosquitto forgets one that comes before its main loop
+                try:
+                    self.process.wait(1)
+                except subprocess.TimeoutExpired:
+                    pass
+            if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
         return self.process.returncode if self.process else None

@@ -14,7 +14,7 @@ FOREIGN = "beta"
 COLUMNS = ("viewer", "operator", "admin", "manager", "node", "worker")
 # May do everything; exists in the tests' ACL only. Publishes what readers should (not) see, sees what writers (don't) get through.
 WITNESS = "witness"
-WITNESS_ACL = f"\nuser {WITNESS}\ntopic readwrite #\ntopic readwrite $CONTROL/#\n"
+WITNESS_ACL = f"\nuser {WITNESS}\ntopic readwrite #\ntopic readwrite $CONTROL/#\ntopic read $SYS/#\n"
 NAMES = {"worker": "mm-1", "pool": "swap", "queue": "swaps", "job": "j-1", "account": "main", "manager": "m-1",
          "kind": "duplicate", "subject": "mm-1", "id": "01j", "somebody": "somebody-else"}
 
@@ -64,7 +64,8 @@ CASES = list(cases())
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    broker = harness.Broker(tmp_path_factory.mktemp("site"), node=NODE, acl=WITNESS_ACL, users=(WITNESS, "stranger"))
+    broker = harness.Broker(tmp_path_factory.mktemp("site"), node=NODE, acl=WITNESS_ACL, users=(WITNESS, "stranger"),
+                            conf={"sys_interval": 1})  # so that there is something in $SYS that must not be seen
     broker.start()
     yield broker
     broker.close()
@@ -184,15 +185,18 @@ def test_an_own_will_is_delivered(site, witness):
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_the_broker_shows_and_gives_nothing_of_itself(site, witness, column):
+    witness.subscribe("$SYS/#")
+    witness.wait_topic("$SYS/broker/uptime")
     client = site.client(username(column))
     client.subscribe("$SYS/#", "$SYS/broker/version", "$CONTROL/#", "$share/g/$SYS/#")
     client.publish("$CONTROL/dynamic-security/v1", b"{}")
-    client.publish("$SYS/broker/version", b"forged")
+    client.publish("$SYS/broker/version", b"forged", retain=True)
     end = marker(site, username(column))
     client.subscribe(end)
     client.publish(end)
     client.wait_topic(end)
     assert [m.topic for m in client.messages] == [end]
+    assert not [m for m in witness.messages if m.payload == b"forged"]
 
 
 @pytest.mark.parametrize("client_id", ["+", "#", "a/b", "mm-1/status"])
