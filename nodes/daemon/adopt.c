@@ -135,8 +135,9 @@ static void remove_older(int64_t number, void *arg)
 
 // ---- adoption
 
-static enum reeve_err adopt_live(const struct run_host *host, const char *worker, const struct plan *plan, int fd,
-                                 void *arg, struct run_adopted *ret, struct reeve_why *why)
+// Without a readable plan (somebody damaged it) the process still is ours to watch and stop.
+static enum reeve_err adopt_live(const struct run_host *host, const char *worker, const struct run_stored *stored,
+                                 int fd, void *arg, struct run_adopted *ret, struct reeve_why *why)
 {
     struct run *run = NULL;
     enum reeve_err err = run_new(host, worker, ret->last_run, arg, &run, why);
@@ -144,7 +145,7 @@ static enum reeve_err adopt_live(const struct run_host *host, const char *worker
         (void)close(fd); // the shim goes on, for a later try
         return err;
     }
-    run->ready = (enum run_ready)plan->ready;
+    run->ready = stored == NULL ? RUN_READY_IMMEDIATE : (enum run_ready)stored->plan.ready;
     err = run_attach(run, fd, why);
     if (err != REEVE_OK) {
         run_close(run);
@@ -186,17 +187,19 @@ static enum reeve_err adopt_newest(const struct run_host *host, const char *work
     if (err != REEVE_OK) {
         return err;
     }
+    const int fd = run_connect(dir);
+    const int connect_error = errno;
     AUTO_STORED *stored = run_stored_read(dir);
-    if (stored == NULL) {                  // the daemon died before the shim was started
+    if (fd >= 0) {
+        return adopt_live(host, worker, stored, fd, arg, ret, why);
+    }
+    if (connect_error != ECONNREFUSED && connect_error != ENOENT) {
+        errno = connect_error;
+        return reeve_fail_errno(why, "the shim of %s does not answer", worker);
+    }
+    if (stored == NULL) {                  // the daemon died before it could start the shim
         (void)reeve_dir_remove(dir, NULL); // what stays is removed the next time
         return REEVE_OK;
-    }
-    const int fd = run_connect(dir);
-    if (fd >= 0) {
-        return adopt_live(host, worker, &stored->plan, fd, arg, ret, why);
-    }
-    if (errno != ECONNREFUSED && errno != ENOENT) {
-        return reeve_fail_errno(why, "the shim of %s does not answer", worker);
     }
     return adopt_dead(host, worker, dir, &stored->plan, arg, ret, why);
 }

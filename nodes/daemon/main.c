@@ -1,5 +1,6 @@
 // reeved: the node daemon. Options, configuration, loop, exit.
 #include "daemon.h"
+#include "doc.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@ static const char usage[] =
     "\n"
     "  -c, --config FILE      configuration (preset: /etc/reeve/node.yaml)\n"
     "      --check            read the configuration, say what is wrong with it, start nothing\n"
+    "      --doc PAGE         print a reference page: configuration or ops\n"
     "      --log-level LEVEL  error, warning, info or debug; before the configuration's\n"
     "  -h, --help             this text\n"
     "  -V, --version          version\n"
@@ -27,12 +29,13 @@ static const char usage[] =
 struct options {
     const char *config;
     const char *log_level;
+    const char *doc;
     bool check;
 };
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
-    {"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
+    {"log-level", required_argument, NULL, 'l'}, {"doc", required_argument, NULL, 'd'}, {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
 
 // False: leave with *ret_exit.
@@ -50,6 +53,9 @@ static bool read_options(int argc, char **argv, struct options *ret, int *ret_ex
             break;
         case 'l':
             ret->log_level = optarg;
+            break;
+        case 'd':
+            ret->doc = optarg;
             break;
         case 'h':
             (void)fputs(usage, stdout);
@@ -122,6 +128,18 @@ static bool set_level(const struct options *options, const struct node_config *c
     return true;
 }
 
+static int print_doc(const char *page)
+{
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(1u << 20);
+    struct reeve_why why = {0};
+    if (doc_print(page, &text, &why) != REEVE_OK) {
+        (void)fprintf(stderr, "reeved: --doc: %s\n", why.text);
+        return EXIT_USAGE;
+    }
+    (void)fwrite(text.data, 1, text.len, stdout);
+    return EXIT_SUCCESS;
+}
+
 static int run(struct node_config *config)
 {
     uv_loop_t loop;
@@ -153,6 +171,9 @@ int main(int argc, char **argv)
     int exit_code;
     if (!read_options(argc, argv, &options, &exit_code)) {
         return exit_code;
+    }
+    if (options.doc != NULL) {
+        return print_doc(options.doc);
     }
     struct node_config config;
     if (!read_config(options.config, &config)) {
