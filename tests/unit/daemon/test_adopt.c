@@ -1,7 +1,9 @@
 // What happens to runs whose daemon was killed, and to what dead shims leave.
 #include "run_fixture.h"
 
+#include <dirent.h>
 #include <poll.h>
+#include <reeve/clock.h>
 #include <reeve/file.h>
 #include <reeve/id.h>
 #include <sys/stat.h>
@@ -172,6 +174,113 @@ static void stop_goes_on_without_the_daemon(void **state)
     assert_string_equal(adopted.outcome.cause, "kill");
 }
 
+// A name in the way of the file `exit`: the outcome stays in the shim until a daemon has taken it.
+static void outcome_that_cannot_be_written_is_held(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_MAX];
+    struct sweep_stat stat;
+    const struct run_plan plan = fixture_plan(f, "pause", NULL);
+    const struct news news = run_and_kill_daemon(f, &plan);
+    assert_true(sweep_stat(news.pid, &stat));
+    (void)snprintf(path, sizeof(path), "%s/runs/w/1/exit/in-the-way", f->dir);
+    assert_int_equal(reeve_dir_make(path, 0700, NULL), REEVE_OK);
+    assert_int_equal(kill(news.pid, SIGQUIT), 0);
+    wait_for_end(news.pid);
+    const struct run_adopted adopted = adopt(f);
+    assert_non_null(adopted.run);
+    assert_true(fixture_is_alive(stat.ppid));
+    WAIT_FOR(f, f->ended == 1);
+    assert_int_equal(f->outcome.signal, SIGQUIT);
+    wait_for_end(stat.ppid);
+}
+
+// ---- any instant: either side is killed after 0, 1, 2 ... tenths of a millisecond
+
+#define INSTANTS 60
+
+// Live processes with this text in their command line; *ret_pid is the first of them (/proc is in order of pids).
+static int count_processes(const char *tag, pid_t *ret_pid)
+{
+    DIR *dir = opendir("/proc");
+    int count = 0;
+    for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        char path[PATH_MAX];
+        char text[1024];
+        const pid_t pid = (pid_t)atoi(entry->d_name);
+        (void)snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+        const ssize_t len = pid > 1 ? sweep_read(path, text, sizeof(text)) : 0;
+        if (len > 0 && memmem(text, (size_t)len, tag, strlen(tag)) != NULL && fixture_is_alive(pid)) {
+            *ret_pid = count == 0 ? pid : *ret_pid;
+            count++;
+        }
+    }
+    (void)closedir(dir);
+    return count;
+}
+
+static void spin_us(int64_t us)
+{
+    const int64_t until = reeve_clock_mono_ns() + us * 1000;
+    while (reeve_clock_mono_ns() < until) {
+        // an instant is too short for a timer
+    }
+}
+
+static void daemon_may_be_killed_at_any_instant(void **state)
+{
+    struct fixture *f = *state;
+    pid_t pid = 0;
+    int alive = 0;
+    for (int i = 0; i < INSTANTS; i++) {
+        struct run_plan plan = fixture_plan(f, "pause", f->dir); // the folder's name marks our workers
+        plan.run = i + 1;
+        const pid_t daemon = fork();
+        if (daemon == 0) {
+            (void)uv_loop_fork(&f->loop);
+            fixture_start(f, &plan);
+            for (;;) {
+                (void)uv_run(&f->loop, UV_RUN_ONCE);
+            }
+        }
+        spin_us(i * 100);
+        assert_int_equal(kill(daemon, SIGKILL), 0);
+        assert_int_equal(waitpid(daemon, NULL, 0), daemon);
+        const struct run_adopted adopted = adopt(f);
+        if (adopted.run != NULL) {
+            alive++;
+            const int ended = f->ended;
+            run_kill(adopted.run);
+            WAIT_FOR(f, f->ended == ended + 1);
+        }
+        assert_int_equal(count_processes(f->dir, &pid), 0);
+        run_forget(&f->host, "w", adopted.last_run);
+    }
+    assert_in_range(alive, 1, INSTANTS - 1); // both kinds of instants were met
+}
+
+static void shim_may_be_killed_at_any_instant(void **state)
+{
+    struct fixture *f = *state;
+    pid_t pid = 0;
+    for (int i = 0; i < INSTANTS; i++) {
+        struct run_plan plan = fixture_plan(f, "pause", f->dir);
+        char tag[64];
+        plan.run = 1000000000 + (int64_t)getpid() * 1000 + i; // in nobody else's command line
+        (void)snprintf(tag, sizeof(tag), "%lld", (long long)plan.run);
+        fixture_start(f, &plan);
+        spin_us(i * 100);
+        while (count_processes(tag, &pid) == 0) {
+            // its command line is not there before exec is through; after it, also in its child until that has executed
+        }
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        WAIT_FOR(f, f->ended == i + 1);
+        assert_string_equal(f->outcome.cause, "lost");
+        assert_int_equal(count_processes(f->dir, &pid), 0);
+        run_forget(&f->host, "w", plan.run);
+    }
+}
+
 // ---- folders as a dead shim leaves them, made by hand
 
 static void put(char *buf, size_t *len, const char *key, const char *value)
@@ -335,6 +444,9 @@ int main(void)
         ADOPT_TEST(run_that_ended_meanwhile_is_reported),
         ADOPT_TEST(newest_connection_counts),
         ADOPT_TEST(stop_goes_on_without_the_daemon),
+        ADOPT_TEST(outcome_that_cannot_be_written_is_held),
+        ADOPT_TEST(daemon_may_be_killed_at_any_instant),
+        ADOPT_TEST(shim_may_be_killed_at_any_instant),
         ADOPT_TEST(stranger_with_a_reused_pid_is_unharmed),
         ADOPT_TEST(leftover_with_the_right_start_time_is_ended),
         ADOPT_TEST(run_of_another_boot_ended_with_its_host),

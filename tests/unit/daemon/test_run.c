@@ -30,12 +30,12 @@ static void exit_code_is_reported(void **state)
 static void signal_is_reported(void **state)
 {
     struct fixture *f = *state;
-    const struct run_plan plan = fixture_plan(f, "raise", "11");
+    const struct run_plan plan = fixture_plan(f, "raise", "12");
     fixture_start(f, &plan);
     WAIT_FOR(f, f->ended == 1);
     assert_string_equal(f->outcome.cause, "signal");
     assert_int_equal(f->outcome.code, -1);
-    assert_int_equal(f->outcome.signal, SIGSEGV);
+    assert_int_equal(f->outcome.signal, SIGUSR2);
     assert_false(f->outcome.oom);
 }
 
