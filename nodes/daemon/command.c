@@ -330,8 +330,18 @@ static void malformed(struct daemon *daemon, const struct reeve_command *command
                       const struct reeve_why *why, enum reeve_err err)
 {
     char text[640];
+    int64_t now = reeve_clock_mono_ms();
     daemon->counters.malformed++;
     refuse(daemon, command, topic, REEVE_PHASE_REJECTED, err, reeve_why_format(why, text, sizeof text));
+    if (daemon->malformed_told_mono != 0 && now - daemon->malformed_told_mono < MALFORMED_EVERY_MS) {
+        return;
+    }
+    daemon->malformed_told_mono = now;
+    struct reeve_value *detail = reeve_value_map();
+    reeve_put_str(detail, "topic", topic);
+    reeve_put_str(detail, "error", text);
+    reeve_put_int(detail, "malformed", (int64_t)daemon->counters.malformed);
+    publish_event(daemon, "malformed", detail);
 }
 
 static void take_decoded(struct daemon *daemon, const struct op *op, const struct reeve_topic *topic,

@@ -50,6 +50,9 @@ static void tell_store(struct daemon *daemon, bool ok, const struct reeve_why *w
     daemon->store_failing = !ok;
     reeve_log(ok ? REEVE_LOG_INFO : REEVE_LOG_ERROR, "store", ok ? "state=recovered" : "state=failing error=\"%s\"",
               ok ? "" : why->text);
+    if (!ok) {
+        reeve_timer_start(&daemon->housekeeping, STORE_RETRY_MS, 0);
+    }
     struct reeve_value *detail = reeve_value_map();
     reeve_put_str_opt(detail, "error", ok ? NULL : why->text);
     publish_event(daemon, ok ? "store_recovered" : "store_failed", detail);

@@ -110,6 +110,7 @@ struct daemon {
     int exit_code;
     int64_t started_at;
     int64_t housekept_mono;
+    int64_t malformed_told_mono;
     uint64_t event_seq;
     struct daemon_counters counters;
 };

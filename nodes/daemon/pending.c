@@ -92,6 +92,12 @@ static void send_reply(struct pending *pending, const struct reeve_reply *reply)
 {
     struct reeve_bus *bus = pending->daemon->bus;
     enum reeve_err err = reeve_bus_answer(bus, &pending->command, reply);
+    if (err == REEVE_LIMIT && reply->result != NULL) { // what is owed is the outcome; the detail can be asked for in parts
+        struct reeve_reply shorter = *reply;
+        shorter.result = NULL;
+        shorter.message = "the result is too large for one message: ask for fewer workers";
+        err = reeve_bus_answer(bus, &pending->command, &shorter);
+    }
     if (err != REEVE_OK) {
         reeve_log(REEVE_LOG_WARNING, "command", "id=%s phase=%s reply=%s ignoring", pending->command.id,
                   reeve_phase_text(reply->phase), reeve_err_text(err));
