@@ -24,6 +24,7 @@ struct load {
 };
 static struct load *loads;
 static size_t loads_len;
+static bool draining; // say so when the last one is over
 static struct block {
     struct block *next;
 } * blocks;
@@ -59,7 +60,12 @@ static void finish(struct load *load)
         reeve_put_int(result, "ms", load->ms);
     }
     (void)reeve_call_done(load->call, result, NULL); /* always OK */
+    struct reeve_worker *worker = load->worker;
     forget(load);
+    if (draining && loads_len == 0) {
+        draining = false;
+        reeve_worker_drained(worker);
+    }
 }
 
 static void wake(struct reeve_timer *timer, void *arg)
@@ -164,6 +170,14 @@ enum reeve_err probe_allocate(struct reeve_worker *worker, struct reeve_call *ca
         reeve_put_int(result, "allocated_bytes", allocated_bytes);
     }
     return reeve_call_done(call, result, NULL);
+}
+
+void probe_load_drain(struct reeve_worker *worker)
+{
+    draining = loads_len > 0;
+    if (!draining) {
+        reeve_worker_drained(worker);
+    }
 }
 
 void probe_load_stop(void)

@@ -136,6 +136,7 @@ int main(int argc, char **argv)
         .config_record = &config_record,
         .start = start,
         .configure = configure,
+        .drain = probe_load_drain,
         .stop = stop,
     };
     return reeve_worker_main(argc, argv, &program);

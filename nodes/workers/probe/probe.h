@@ -14,6 +14,7 @@ struct probe_config {
 enum reeve_err probe_sleep(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
 enum reeve_err probe_allocate(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
 enum reeve_err probe_spin(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+void probe_load_drain(struct reeve_worker *worker); // drained once the last sleep or spin is over
 void probe_load_stop(void); // ends sleeps and spins, frees what was allocated
 
 enum reeve_err probe_crash(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);

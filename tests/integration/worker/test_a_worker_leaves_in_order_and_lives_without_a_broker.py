@@ -38,7 +38,33 @@ def test_sigterm_says_goodbye_and_fires_no_will(start, operator, version):
     assert not operator.client.of(probe.topic("lwt"))
 
 
-def test_calls_in_hand_are_cancelled_before_the_goodbye(start, operator):
+def test_sigterm_lets_finish_what_is_in_hand(start, operator):
+    probe = start()
+    operator.record(probe.topic("status"))
+    slow = operator.send(probe, "sleep", {"ms": 700})
+    assert operator.reply(slow, terminal=False)["phase"] == "accepted"
+    probe.signal(signal.SIGTERM)
+    operator.record(probe.topic("status"), lambda r: r["availability"] == "draining" and r["jobs"] == 1)
+    assert operator.reply(slow)["phase"] == "done"
+    operator.record(probe.topic("status"), lambda r: r["state"] == "offline")
+    assert probe.wait() == 0
+
+
+def test_a_second_signal_hastens_and_cancels_what_is_in_hand(start, operator):
+    probe = start()
+    operator.record(probe.topic("status"))
+    slow = operator.send(probe, "sleep", {"ms": 60000})
+    assert operator.reply(slow, terminal=False)["phase"] == "accepted"
+    probe.signal(signal.SIGTERM)
+    operator.record(probe.topic("status"), lambda r: r["availability"] == "draining")
+    begun = time.monotonic()
+    probe.signal(signal.SIGTERM)
+    assert operator.reply(slow)["phase"] == "cancelled"
+    assert probe.wait() == 0
+    assert time.monotonic() - begun < 4, "it waited for the drain, which is at most 5 s"
+
+
+def test_what_is_not_drained_in_time_is_cancelled(start, operator):
     probe = start()
     operator.record(probe.topic("status"))
     slow = operator.send(probe, "sleep", {"ms": 60000})
@@ -46,6 +72,24 @@ def test_calls_in_hand_are_cancelled_before_the_goodbye(start, operator):
     probe.signal(signal.SIGTERM)
     assert operator.reply(slow)["phase"] == "cancelled"
     assert probe.wait() == 0
+    assert "not drained in time" in probe.log()
+
+
+def test_the_command_drain_is_done_when_the_work_is(start, operator):
+    probe = start()
+    operator.record(probe.topic("status"))
+    slow = operator.send(probe, "sleep", {"ms": 500})
+    drain = operator.send(probe, "drain")
+    assert operator.reply(drain)["phase"] == "done"
+    assert operator.reply(slow)["phase"] == "done", "before the drain was done"
+    operator.ask(probe, "resume")
+    operator.send(probe, "sleep", {"ms": 60000})
+    second = operator.send(probe, "drain")
+    assert operator.reply(second, terminal=False)["phase"] == "accepted"
+    assert operator.ask(probe, "drain")["code"] == "conflict"
+    operator.ask(probe, "resume")
+    assert operator.reply(second)["phase"] == "cancelled"
+    assert probe.process.poll() is None
 
 
 @pytest.mark.parametrize("op, args, code", [("exit", {"code": 7}, 7), ("exit", {"code": 9, "goodbye": True}, 9),
