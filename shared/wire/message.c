@@ -5,6 +5,7 @@
 #include <reeve/log.h>
 #include <reeve/message.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,20 +158,19 @@ static const struct guard {
 static enum reeve_err check_guard(const char *key, const struct reeve_value *value, struct reeve_why *why)
 {
     char quoted[QUOTED_LEN];
-    char place[QUOTED_LEN + sizeof("expect.")];
+    char place[QUOTED_LEN];
     int64_t number;
-    strcpy(place, "expect");
     for (size_t i = 0; i < REEVE_ARRAY_LEN(guards); i++) {
         if (strcmp(guards[i].key, key) != 0) {
             continue;
         }
         bool usable = (guards[i].number_ok && whole_number(value, &number)) ||
                       (guards[i].text_ok && reeve_value_kind(value) == REEVE_STR);
-        strcat(strcat(place, "."), guards[i].key);
+        (void)snprintf(place, sizeof(place), "expect.%s", guards[i].key);
         return usable ? REEVE_OK
                       : fail_kind(why, place, value, guards[i].number_ok ? "a whole number" : "the name of a state");
     }
-    return reeve_fail_at(why, REEVE_INVALID, place, "unknown key %s, expected epoch, run, version or state",
+    return reeve_fail_at(why, REEVE_INVALID, "expect", "unknown key %s, expected epoch, run, version or state",
                          reeve_log_quote(key, quoted, sizeof(quoted)));
 }
 

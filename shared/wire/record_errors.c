@@ -20,7 +20,7 @@ const char *reeve_path_join(char buf[REEVE_PATH_SIZE], const char *parent, const
     const char *dot = parent[0] == '\0' || name[0] == '[' || name[0] == '\0' ? "" : ".";
     int len = snprintf(buf, REEVE_PATH_SIZE, "%s%s%s", parent, dot, name);
     if (len >= REEVE_PATH_SIZE) {
-        strcpy(buf + REEVE_PATH_SIZE - 4, "...");
+        memcpy(buf + REEVE_PATH_SIZE - sizeof("..."), "...", sizeof("..."));
     }
     for (char *c = buf; *c != '\0'; c++) {
         if ((unsigned char)*c < 0x20 || *c == 0x7f) {

@@ -35,7 +35,7 @@ static const struct form forms[] = {
 };
 
 // The longest topic of all is worker/<node>/<worker>/cmd/<op>; a root that passed the check leaves room for it.
-#define BELOW_ROOT_LEN_MAX (sizeof("/worker///cmd/") - 1 + 3 * REEVE_NAME_LEN_MAX)
+#define BELOW_ROOT_LEN_MAX (sizeof("/worker///cmd/") - 1 + (size_t)3 * REEVE_NAME_LEN_MAX)
 #define ROOT_LEN_MAX       (REEVE_TOPIC_LEN_MAX - BELOW_ROOT_LEN_MAX)
 #define ROOT_LEVELS_MAX    6
 static_assert(ROOT_LEN_MAX >= sizeof(REEVE_ROOT_PRESET) + 16, "the usual root leaves room for a tenant's prefix");
@@ -101,7 +101,7 @@ static bool take_name(const char *text, char ret[REEVE_NAME_SIZE])
     if (reeve_name_check(text, NULL) != REEVE_OK) {
         return false;
     }
-    strcpy(ret, text);
+    (void)snprintf(ret, REEVE_NAME_SIZE, "%s", text);
     return true;
 }
 
@@ -119,10 +119,10 @@ static bool take_level(const struct form *form, enum level level, const char *te
     case LEVEL_CMD:
         return strcmp(text, "cmd") == 0;
     case LEVEL_LEAF:
-        strcpy(topic->leaf, text);
+        (void)snprintf(topic->leaf, sizeof(topic->leaf), "%s", text);
         return leaf_known(text, form->leaves);
     case LEVEL_ID:
-        strcpy(topic->leaf, text);
+        (void)snprintf(topic->leaf, sizeof(topic->leaf), "%s", text);
         return reeve_id_valid(text);
     case LEVEL_END:
         break;
@@ -180,8 +180,7 @@ const char *reeve_topic_make(char buf[REEVE_TOPIC_SIZE], const char *root, const
 {
     size_t root_len = strlen(root);
     REEVE_ASSERT(root_len + 1 < REEVE_TOPIC_SIZE);
-    memcpy(buf, root, root_len);
-    buf[root_len] = '/';
+    (void)snprintf(buf, REEVE_TOPIC_SIZE, "%s/", root);
     va_list ap;
     va_start(ap, fmt);
     int len = vsnprintf(buf + root_len + 1, REEVE_TOPIC_SIZE - root_len - 1, fmt, ap);

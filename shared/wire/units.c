@@ -224,7 +224,8 @@ static const char *format_duration(int64_t ms, size_t parts, char buf[REEVE_UNIT
 {
     if (ms <= 0) {
         // Nothing of ours is negative but the difference of two clocks; to a person that is "now".
-        return strcpy(buf, "0");
+        (void)snprintf(buf, REEVE_UNITS_TEXT_LEN, "0");
+        return buf;
     }
     return format_parts(ms, parts, buf);
 }
