@@ -12,7 +12,6 @@
 struct intake {
     const struct reeve_topic *topic;
     struct reeve_value *record; // checked to be a MAP; taken by the slot that keeps it, NULL for a removal
-    bool retained;
     int64_t now;
     struct reeve_why *why;
 };
@@ -81,42 +80,18 @@ static void replace(struct reeve_value **slot, struct reeve_value **record)
 
 // ---- taking ----------------------------------------------------------------------------------------------------
 
-// The broker forgets a status `ttl_ms` after its last renewal. A reader that still remembers its epoch by then must not
-// hold it against a successor, which took its epoch from the broker [session-1].
-static bool outlived(const struct reeve_witness *slot, const struct reeve_value *record, int64_t heartbeat_preset_ms,
-                     int64_t now)
-{
-    int64_t ttl_ms = reeve_get_int(record, "ttl_ms", 3 * heartbeat_preset_ms);
-    return slot->present && record != NULL && now - slot->arrived > ttl_ms;
-}
-
-static enum reeve_err take_witness(struct reeve_registry *registry, struct reeve_witness *slot,
-                                   const struct reeve_witness *newer)
+// OK also for what is ignored: it is well formed, and counted.
+static enum reeve_err take_witness(struct reeve_registry *registry, struct intake *in, struct reeve_witness *slot,
+                                   struct reeve_value **kept, struct reeve_witness *newer)
 {
     struct reeve_fold_input counted = {0};
+    newer->arrived = in->now;
     if (!reeve_fold_take(&counted, slot, newer)) {
         registry->stats.ignored_old++;
-    }
-    return REEVE_OK;
-}
-
-static enum reeve_err take_status(struct reeve_registry *registry, struct intake *in, struct reeve_witness *slot,
-                                  struct reeve_value **kept, struct reeve_witness *newer, int64_t heartbeat_preset_ms)
-{
-    // The retained copy of what is known already comes with every reconnect of the reader. It is no sign of life.
-    if (in->retained && slot->present && reeve_value_equal(*kept, in->record)) {
-        return REEVE_OK;
-    }
-    newer->arrived = in->now;
-    if (newer->epoch < slot->epoch && outlived(slot, *kept, heartbeat_preset_ms, in->now)) {
-        *slot = (struct reeve_witness){0};
-    }
-    bool older = slot->present && newer->epoch < slot->epoch;
-    enum reeve_err err = take_witness(registry, slot, newer);
-    if (!older) {
+    } else if (kept != NULL) {
         replace(kept, &in->record);
     }
-    return err;
+    return REEVE_OK;
 }
 
 static enum reeve_err take_node_status(struct reeve_registry *registry, struct intake *in)
@@ -131,23 +106,22 @@ static enum reeve_err take_node_status(struct reeve_registry *registry, struct i
         return err;
     }
     node->generation = ++registry->generation;
-    return take_status(registry, in, &node->status, &node->record, &newer, REEVE_NODE_HEARTBEAT_MS);
+    return take_witness(registry, in, &node->status, &node->record, &newer);
 }
 
 static enum reeve_err take_node_lwt(struct reeve_registry *registry, struct intake *in)
 {
     struct reeve_known_node *node;
     struct reeve_witness newer;
-    enum reeve_err err = presence_read_epoch(in->record, &newer, in->why);
+    enum reeve_err err = presence_read_lwt(in->record, &newer, in->why);
     if (err == REEVE_OK) {
         err = node_at(registry, in, &node);
     }
     if (err != REEVE_OK) {
         return err;
     }
-    newer.arrived = in->now;
     node->generation = ++registry->generation;
-    return take_witness(registry, &node->lwt, &newer);
+    return take_witness(registry, in, &node->lwt, NULL, &newer);
 }
 
 static enum reeve_err take_worker_status(struct reeve_registry *registry, struct intake *in)
@@ -162,23 +136,22 @@ static enum reeve_err take_worker_status(struct reeve_registry *registry, struct
         return err;
     }
     worker->generation = ++registry->generation;
-    return take_status(registry, in, &worker->status, &worker->status_record, &newer, REEVE_WORKER_HEARTBEAT_MS);
+    return take_witness(registry, in, &worker->status, &worker->status_record, &newer);
 }
 
 static enum reeve_err take_worker_lwt(struct reeve_registry *registry, struct intake *in)
 {
     struct reeve_known_worker *worker;
     struct reeve_witness newer;
-    enum reeve_err err = presence_read_epoch(in->record, &newer, in->why);
+    enum reeve_err err = presence_read_lwt(in->record, &newer, in->why);
     if (err == REEVE_OK) {
         err = worker_at(registry, in, &worker);
     }
     if (err != REEVE_OK) {
         return err;
     }
-    newer.arrived = in->now;
     worker->generation = ++registry->generation;
-    return take_witness(registry, &worker->lwt, &newer);
+    return take_witness(registry, in, &worker->lwt, NULL, &newer);
 }
 
 static enum reeve_err take_process(struct reeve_registry *registry, struct intake *in)
@@ -206,11 +179,12 @@ static enum reeve_err take_process(struct reeve_registry *registry, struct intak
 
 // ---- removing [topic-4] ----------------------------------------------------------------------------------------
 
-static void drop(struct reeve_registry *registry, struct reeve_witness *slot, struct reeve_value **kept)
+static void drop(struct reeve_registry *registry, struct reeve_witness *slot, struct reeve_value **kept, int64_t now)
 {
+    struct reeve_fold_input counted = {0};
     struct reeve_value *none = NULL;
     registry->stats.removed += slot->present ? 1 : 0;
-    *slot = (struct reeve_witness){0};
+    (void)reeve_fold_take(&counted, slot, &(struct reeve_witness){.arrived = now}); /* a removal is always taken */
     if (kept != NULL) {
         replace(kept, &none);
     }
@@ -227,14 +201,14 @@ static void forget_empty_worker(struct reeve_registry *registry, struct reeve_kn
     }
 }
 
-static void remove_node_leaf(struct reeve_registry *registry, const struct reeve_topic *topic)
+static void remove_node_leaf(struct reeve_registry *registry, const struct reeve_topic *topic, int64_t now)
 {
     struct reeve_known_node *node = reeve_map_get(registry->nodes, topic->node);
     if (node == NULL) {
         return;
     }
     bool status = strcmp(topic->leaf, "status") == 0;
-    drop(registry, status ? &node->status : &node->lwt, status ? &node->record : NULL);
+    drop(registry, status ? &node->status : &node->lwt, status ? &node->record : NULL, now);
     node->generation = ++registry->generation;
     if (!node->status.present && !node->lwt.present) {
         (void)reeve_map_remove(registry->nodes, topic->node); /* is `node` */
@@ -242,7 +216,7 @@ static void remove_node_leaf(struct reeve_registry *registry, const struct reeve
     }
 }
 
-static void remove_worker_leaf(struct reeve_registry *registry, const struct reeve_topic *topic)
+static void remove_worker_leaf(struct reeve_registry *registry, const struct reeve_topic *topic, int64_t now)
 {
     char key[REGISTRY_KEY_SIZE];
     struct reeve_known_worker *worker =
@@ -253,12 +227,14 @@ static void remove_worker_leaf(struct reeve_registry *registry, const struct ree
     if (strcmp(topic->leaf, "process") == 0) {
         struct reeve_value *none = NULL;
         registry->stats.removed += worker->process.present ? 1 : 0;
-        worker->process = (struct reeve_process_witness){0};
+        struct reeve_fold_input slot = {.process = worker->process};
+        (void)reeve_fold_take_process(&slot, &(struct reeve_process_witness){.arrived = now}); /* always taken */
+        worker->process = slot.process;
         replace(&worker->process_record, &none);
     } else if (strcmp(topic->leaf, "status") == 0) {
-        drop(registry, &worker->status, &worker->status_record);
+        drop(registry, &worker->status, &worker->status_record, now);
     } else {
-        drop(registry, &worker->lwt, NULL);
+        drop(registry, &worker->lwt, NULL, now);
     }
     forget_empty_worker(registry, worker);
 }
@@ -269,7 +245,7 @@ struct route {
     enum reeve_topic_kind kind;
     const char *leaf;
     enum reeve_err (*take)(struct reeve_registry *registry, struct intake *in);
-    void (*remove)(struct reeve_registry *registry, const struct reeve_topic *topic);
+    void (*remove)(struct reeve_registry *registry, const struct reeve_topic *topic, int64_t now);
 };
 static const struct route routes[] = {
     {REEVE_TOPIC_NODE, "status", take_node_status, remove_node_leaf},
@@ -317,13 +293,13 @@ enum reeve_err reeve_registry_take(struct reeve_registry *registry, const struct
     }
     registry->heard = now_mono;
     if (delivery->payload_len == 0) {
-        route->remove(registry, &topic);
+        route->remove(registry, &topic, now_mono);
         return REEVE_OK;
     }
     REEVE_VALUE_AUTO record = NULL;
     enum reeve_err err = read_record(delivery, &record, why);
     if (err == REEVE_OK) {
-        struct intake in = {&topic, reeve_value_take(&record), delivery->retained, now_mono, why};
+        struct intake in = {&topic, reeve_value_take(&record), now_mono, why};
         err = route->take(registry, &in);
         reeve_value_free(in.record);
         registry->stats.malformed += err == REEVE_INVALID ? 1 : 0;

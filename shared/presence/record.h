@@ -35,6 +35,7 @@ enum reeve_err presence_read_node_status(const struct reeve_value *record, struc
                                          struct reeve_why *why);
 enum reeve_err presence_read_worker_status(const struct reeve_value *record, struct reeve_witness *ret,
                                            struct reeve_why *why);
+enum reeve_err presence_read_lwt(const struct reeve_value *record, struct reeve_witness *ret, struct reeve_why *why);
 enum reeve_err presence_read_process(const struct reeve_value *record, struct reeve_process_witness *ret,
                                      struct reeve_why *why);
 

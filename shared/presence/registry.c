@@ -82,29 +82,46 @@ const char *registry_worker_key(char buf[REGISTRY_KEY_SIZE], const char *node, c
     return buf;
 }
 
-// ---- silence while the reader itself was away --------------------------------------------------------------------
+// ---- the reader's own connection [session-9] -----------------------------------------------------------------------
 
-// Who was alive when the reader lost its session could not be heard since: silence counts from now on.
-static void excuse(struct reeve_witness *status, const struct reeve_witness *lwt, int64_t heartbeat_preset_ms,
-                   int64_t heard, int64_t now)
+static bool cut_off(const struct reeve_registry *registry)
 {
-    if (reeve_liveness(status, lwt, heartbeat_preset_ms, heard) == REEVE_LIVE) {
-        status->arrived = now;
+    return registry->disconnected > registry->reconnected;
+}
+
+static bool in_grace(const struct reeve_registry *registry, int64_t now)
+{
+    return registry->reconnected > 0 && now < registry->reconnected + registry->grace_ms;
+}
+
+// A loss before the grace is over goes on with the former outage: what was judged before that one still stands.
+static void lose(struct reeve_registry *registry, int64_t at, int64_t now)
+{
+    if (in_grace(registry, now)) {
+        registry->reconnected = 0;
+        registry->disconnected =
+            registry->disconnected > 0 ? registry->disconnected : 1; // 1: before anything was heard
+    } else {
+        registry->disconnected = at;
+    }
+}
+
+void reeve_registry_disconnected(struct reeve_registry *registry, int64_t now_mono)
+{
+    if (!cut_off(registry)) {
+        lose(registry, now_mono, now_mono);
     }
 }
 
 void reeve_registry_reconnected(struct reeve_registry *registry, int64_t now_mono)
 {
-    for (struct reeve_map_iter it = {0}; reeve_map_next(registry->nodes, &it);) {
-        struct reeve_known_node *node = it.value;
-        excuse(&node->status, &node->lwt, REEVE_NODE_HEARTBEAT_MS, registry->heard, now_mono);
+    if (!cut_off(registry) && registry->heard > 0) {
+        lose(registry, registry->heard, now_mono);
     }
-    for (struct reeve_map_iter it = {0}; reeve_map_next(registry->workers, &it);) {
-        struct reeve_known_worker *worker = it.value;
-        excuse(&worker->status, &worker->lwt, REEVE_WORKER_HEARTBEAT_MS, registry->heard, now_mono);
-    }
+    int64_t away_ms = registry->disconnected > 1 ? now_mono - registry->disconnected : 0;
+    int64_t grace_ms = away_ms > REEVE_GRACE_MS ? away_ms : REEVE_GRACE_MS;
+    registry->grace_ms = grace_ms < REEVE_GRACE_MS_MAX ? grace_ms : REEVE_GRACE_MS_MAX;
     registry->reconnected = now_mono;
-    registry->heard = now_mono;
 }
 
 // ---- looking ---------------------------------------------------------------------------------------------------
@@ -173,8 +190,9 @@ struct reeve_verdict reeve_registry_verdict(const struct reeve_registry *registr
     struct reeve_fold_input input = {.worker_status = worker->status,
                                      .worker_lwt = worker->lwt,
                                      .process = worker->process,
+                                     .disconnected = registry->disconnected,
                                      .reconnected = registry->reconnected,
-                                     .grace_ms = REEVE_GRACE_MS};
+                                     .grace_ms = registry->grace_ms};
     if (node != NULL) {
         input.node_status = node->status;
         input.node_lwt = node->lwt;
@@ -185,8 +203,13 @@ struct reeve_verdict reeve_registry_verdict(const struct reeve_registry *registr
 enum reeve_liveness reeve_registry_node_liveness(const struct reeve_registry *registry,
                                                  const struct reeve_known_node *node, int64_t now_mono)
 {
-    (void)registry; /* a node is judged by its own records alone */
-    return reeve_liveness(&node->status, &node->lwt, REEVE_NODE_HEARTBEAT_MS, now_mono);
+    struct reeve_witness lwt = node->lwt;
+    int64_t as_of = now_mono;
+    if (cut_off(registry) || in_grace(registry, now_mono)) {
+        lwt.present = lwt.present && lwt.arrived <= registry->disconnected;
+        as_of = registry->disconnected;
+    }
+    return reeve_liveness(&node->status, &lwt, REEVE_NODE_HEARTBEAT_MS, as_of);
 }
 
 void reeve_registry_stats(const struct reeve_registry *registry, struct reeve_registry_stats *ret)

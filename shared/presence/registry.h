@@ -15,8 +15,8 @@ struct reeve_registry {
     struct reeve_map *nodes;   // name -> struct reeve_known_node
     struct reeve_map *workers; // <node>/<worker> -> struct reeve_known_worker
     uint64_t generation;
-    int64_t reconnected;
-    int64_t heard; // when the last message came in: an outage of the reader's own began after it
+    int64_t disconnected, reconnected, grace_ms; // the reader's own connection, as the fold takes them
+    int64_t heard;                               // when the last message came in
     struct reeve_registry_stats stats;
 };
 

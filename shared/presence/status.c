@@ -132,6 +132,18 @@ enum reeve_err presence_read_epoch(const struct reeve_value *record, struct reev
     return REEVE_OK;
 }
 
+// A whole number from 0, or left out = 0.
+static enum reeve_err read_count(const struct reeve_value *record, const char *key, int64_t *ret, struct reeve_why *why)
+{
+    const struct reeve_value *value = reeve_value_get(record, key);
+    int64_t number = value == NULL ? 0 : reeve_value_number(value, -1);
+    if (number < 0) {
+        return reeve_fail(why, REEVE_INVALID, "%s is no whole number from 0", key);
+    }
+    *ret = number;
+    return REEVE_OK;
+}
+
 static enum reeve_err read_heartbeat(const struct reeve_value *record, struct reeve_witness *witness,
                                      struct reeve_why *why)
 {
@@ -172,6 +184,9 @@ static enum reeve_err read_session(const struct reeve_value *record, const char 
         err = read_heartbeat(record, &witness, why);
     }
     if (err == REEVE_OK) {
+        err = read_count(record, "at", &witness.written_at, why);
+    }
+    if (err == REEVE_OK) {
         err = read_state(record, states, &witness, why);
     }
     if (err == REEVE_OK) {
@@ -191,11 +206,30 @@ enum reeve_err presence_read_worker_status(const struct reeve_value *record, str
                                            struct reeve_why *why)
 {
     static const char *const states[] = {"online", "offline", NULL};
-    enum reeve_err err = read_session(record, states, ret, why);
+    struct reeve_witness witness;
+    enum reeve_err err = read_session(record, states, &witness, why);
+    if (err == REEVE_OK) {
+        err = read_count(record, "run", &witness.run, why);
+    }
+    if (err != REEVE_OK) {
+        return err;
+    }
     const char *availability = reeve_get_str(record, "availability");
     // A word that this build does not know comes from a newer one: the session is as alive without it.
-    if (err == REEVE_OK && (availability == NULL || !reeve_availability_parse(availability, &ret->availability))) {
-        ret->availability = REEVE_AVAILABILITY_NONE;
+    if (availability == NULL || !reeve_availability_parse(availability, &witness.availability)) {
+        witness.availability = REEVE_AVAILABILITY_NONE;
+    }
+    *ret = witness;
+    return REEVE_OK;
+}
+
+enum reeve_err presence_read_lwt(const struct reeve_value *record, struct reeve_witness *ret, struct reeve_why *why)
+{
+    struct reeve_witness witness;
+    enum reeve_err err = presence_read_epoch(record, &witness, why);
+    if (err == REEVE_OK) {
+        witness.will = true;
+        *ret = witness;
     }
     return err;
 }

@@ -7,10 +7,7 @@
 #include <reeve/lifecycle.h>
 #include <reeve/message.h>
 
-#define REEVE_NODE_HEARTBEAT_MS 5000    // preset [session-6]; ttl_ms = three heartbeats
-#define REEVE_WORKER_HEARTBEAT_MS 20000
-#define REEVE_RETAINED_BYTES_MAX 8192   // [topic-5]
-#define REEVE_GRACE_MS 5000             // verdicts hold this long after a reader's own reconnect [session-9]
+#define REEVE_RETAINED_BYTES_MAX 8192 // [topic-5]
 // Highest epoch: what a JSON number holds exactly. Wall-clock ms get there in the year 287396; a record above it is
 // malformed, so that no garbage makes a name unusable by leaving no higher epoch.
 #define REEVE_EPOCH_MAX 9007199254740991ULL
@@ -109,7 +106,13 @@ enum reeve_err reeve_registry_filters(const struct reeve_registry *registry, con
 // Malformed ones are counted and named in `why`, nothing changes. Other topics: NOENT.
 enum reeve_err reeve_registry_take(struct reeve_registry *registry, const struct reeve_delivery *delivery, int64_t now_mono,
                                    struct reeve_why *why);
-void reeve_registry_reconnected(struct reeve_registry *registry, int64_t now_mono); // [session-9]
+// [session-9], for readers that stay: tell the registry of the reader's own connection, and of the first one too. Who
+// reads once tells it nothing. `disconnected` may be left out: the loss then counts from when something last came in.
+// After an outage verdicts are held for REEVE_GRACE_MS or as long as the outage was, at most REEVE_GRACE_MS_MAX:
+// everybody else was cut off as well, and a client's next attempt is about as far away as its outage is long.
+#define REEVE_GRACE_MS_MAX 40000 // the longest back-off of a client, 30 s +- 20 %, and its connect
+void reeve_registry_disconnected(struct reeve_registry *registry, int64_t now_mono);
+void reeve_registry_reconnected(struct reeve_registry *registry, int64_t now_mono);
 const struct reeve_known_node *reeve_registry_node(const struct reeve_registry *registry, const char *node);
 const struct reeve_known_worker *reeve_registry_worker(const struct reeve_registry *registry, const char *node,
                                                        const char *worker);
@@ -118,6 +121,7 @@ size_t reeve_registry_nodes(const struct reeve_registry *registry, const struct 
 size_t reeve_registry_workers(const struct reeve_registry *registry, const struct reeve_known_worker ***ret);
 struct reeve_verdict reeve_registry_verdict(const struct reeve_registry *registry, const struct reeve_known_worker *worker,
                                             int64_t now_mono);
+// Held like the verdicts while the reader's own connection was away.
 enum reeve_liveness reeve_registry_node_liveness(const struct reeve_registry *registry, const struct reeve_known_node *node,
                                                  int64_t now_mono);
 void reeve_registry_stats(const struct reeve_registry *registry, struct reeve_registry_stats *ret);

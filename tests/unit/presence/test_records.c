@@ -61,6 +61,8 @@ static void a_worker_status_reads_back(void **state)
     assert_true(worker->status.present);
     assert_int_equal(worker->status.epoch, 1763817978123);
     assert_int_equal(worker->status.heartbeat_ms, REEVE_WORKER_HEARTBEAT_MS);
+    assert_int_equal(worker->status.run, 4);
+    assert_int_equal(worker->status.written_at, 6);
     assert_int_equal(worker->status.availability, REEVE_AVAILABILITY_PROCESSING);
     assert_false(worker->status.goodbye);
     assert_string_equal(reeve_get_str(worker->status_record, "state"), "online");

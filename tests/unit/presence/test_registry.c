@@ -222,6 +222,8 @@ static void malformed_records_are_named_counted_and_change_nothing(void **state)
         {"status", "{\"epoch\":5,\"heartbeat_ms\":9007199254740991}", "heartbeat_ms"},
         {"status", "[1,2]", "a record is a map"},
         {"status", "7", "a record is a map"},
+        {"status", "{\"epoch\":5,\"at\":\"now\"}", "at is no whole number"},
+        {"status", "{\"epoch\":5,\"run\":-1}", "run is no whole number"},
         {"lwt", "{}", "epoch is missing"},
         {"process", "{\"epoch\":5,\"state\":\"running\"}", "run is missing"},
         {"process", "{\"epoch\":5,\"run\":1}", "state is missing"},
@@ -285,21 +287,157 @@ static void random_bytes_on_every_topic_do_no_harm(void **state)
     assert_true(stats().malformed > 19000);
 }
 
-// [session-9]: silence counts from the reader's own reconnect; who was stale before stays so.
-static void silence_during_an_outage_of_the_reader_is_no_evidence(void **state)
+#define PROCESS ROOT "/worker/alpha/mm-1/process"
+#define NODE    ROOT "/node/alpha/status"
+#define MONTH   2592000000
+
+// A live node until far away, so that verdicts rest on the worker alone.
+static void node_lives(int64_t now)
+{
+    char json[96];
+    (void)snprintf(json, sizeof json, "{\"epoch\":1,\"heartbeat_ms\":3600000,\"at\":%lld}", (long long)now); /* fits */
+    assert_int_equal(take(NODE, json, false, now), REEVE_OK);
+}
+
+// [session-9]
+static void an_outage_of_the_reader_is_no_evidence_until_the_others_had_time_to_return(void **state)
 {
     (void)state;
-    const char *quiet = ROOT "/worker/alpha/quiet/status";
-    (void)take(quiet, "{\"epoch\":5,\"heartbeat_ms\":20000,\"at\":1}", false, 1000);    /* checked below */
-    (void)take(STATUS, "{\"epoch\":5,\"heartbeat_ms\":20000,\"at\":1}", false, 100000); /* checked below */
-    reeve_registry_reconnected(registry, 300000);
-    (void)take(quiet, "{\"epoch\":5,\"heartbeat_ms\":20000,\"at\":1}", true, 300001);  /* checked below */
-    (void)take(STATUS, "{\"epoch\":5,\"heartbeat_ms\":20000,\"at\":1}", true, 300001); /* checked below */
-    int64_t after_grace = 300000 + REEVE_GRACE_MS + 1;
-    assert_int_equal(verdict(after_grace), REEVE_STATE_RUNNING);
-    const struct reeve_known_worker *other = reeve_registry_worker(registry, "alpha", "quiet");
-    assert_int_equal(reeve_registry_verdict(registry, other, after_grace).state, REEVE_STATE_LOST);
-    assert_int_equal(verdict(300000 + 50001), REEVE_STATE_LOST);
+    (void)take(ROOT "/worker/alpha/quiet/status", "{\"epoch\":5,\"at\":1}", false, 1000); /* checked below */
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", false, 100000);                          /* checked below */
+    const struct reeve_known_worker *quiet = reeve_registry_worker(registry, "alpha", "quiet");
+    reeve_registry_disconnected(registry, 101000);
+    assert_int_equal(verdict(101000 + MONTH), REEVE_STATE_RUNNING);
+    reeve_registry_reconnected(registry, 121000);               // 20 s: held for as long again
+    (void)take(LWT, "{\"epoch\":5}", true, 121001);             /* the broker fired all wills; checked below */
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", true, 121001); /* the copy it kept; checked below */
+    assert_int_equal(verdict(140999), REEVE_STATE_RUNNING);
+    assert_int_equal(reeve_registry_verdict(registry, quiet, 140999).state, REEVE_STATE_LOST);
+    assert_int_equal(verdict(141000), REEVE_STATE_LOST);
+    (void)take(STATUS, "{\"epoch\":6,\"at\":2}", false, 141001); /* checked below */
+    assert_int_equal(verdict(141002), REEVE_STATE_RUNNING);
+}
+
+static void after_a_long_outage_the_grace_has_its_bound(void **state)
+{
+    (void)state;
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", false, 1000); /* checked below */
+    reeve_registry_disconnected(registry, 1001);
+    reeve_registry_reconnected(registry, MONTH);
+    assert_int_equal(verdict(MONTH + REEVE_GRACE_MS_MAX - 1), REEVE_STATE_RUNNING);
+    assert_int_equal(verdict(MONTH + REEVE_GRACE_MS_MAX), REEVE_STATE_LOST);
+}
+
+static void a_loss_nobody_told_counts_from_when_something_was_last_heard(void **state)
+{
+    (void)state;
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", false, 1000);                            /* checked below */
+    (void)take(ROOT "/worker/alpha/other/status", "{\"epoch\":5,\"at\":1}", false, 2000); /* the last word heard */
+    (void)take(LWT, "{\"epoch\":4}", false, 2000); /* of a former session; checked below */
+    reeve_registry_reconnected(registry, 62000);
+    (void)take(LWT, "{\"epoch\":5}", true, 62001); /* held; checked below */
+    assert_int_equal(verdict(62000 + REEVE_GRACE_MS_MAX - 1), REEVE_STATE_RUNNING);
+    assert_int_equal(verdict(62000 + REEVE_GRACE_MS_MAX), REEVE_STATE_LOST);
+}
+
+// A link that comes and goes is one outage: judging by what was known in between would turn everything red.
+static void a_second_loss_within_the_grace_goes_on_with_the_first(void **state)
+{
+    (void)state;
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", false, 1000); /* checked below */
+    reeve_registry_disconnected(registry, 2000);
+    reeve_registry_reconnected(registry, 52000);
+    reeve_registry_disconnected(registry, 53000);
+    assert_int_equal(verdict(53001), REEVE_STATE_RUNNING);
+    reeve_registry_reconnected(registry, 60000);
+    assert_int_equal(verdict(60000 + REEVE_GRACE_MS), REEVE_STATE_RUNNING);
+    assert_int_equal(verdict(60000 + REEVE_GRACE_MS_MAX), REEVE_STATE_LOST);
+}
+
+static void a_reader_that_begins_sees_no_deaths_until_its_grace_is_over(void **state)
+{
+    (void)state;
+    reeve_registry_reconnected(registry, 1000);
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", true, 1001); /* checked below */
+    (void)take(LWT, "{\"epoch\":5}", true, 1001);             /* checked below */
+    assert_int_equal(verdict(1000 + REEVE_GRACE_MS - 1), REEVE_STATE_RUNNING);
+    assert_int_equal(verdict(1000 + REEVE_GRACE_MS), REEVE_STATE_LOST);
+}
+
+static void a_node_is_held_like_its_workers(void **state)
+{
+    (void)state;
+    (void)take(NODE, "{\"epoch\":5,\"at\":1}", false, 1000); /* checked below */
+    const struct reeve_known_node *node = reeve_registry_node(registry, "alpha");
+    reeve_registry_disconnected(registry, 2000);
+    assert_int_equal(reeve_registry_node_liveness(registry, node, 100000), REEVE_LIVE);
+    reeve_registry_reconnected(registry, 100000);
+    (void)take(ROOT "/node/alpha/lwt", "{\"epoch\":5}", true, 100001); /* checked below */
+    assert_int_equal(reeve_registry_node_liveness(registry, node, 100002), REEVE_LIVE);
+    assert_int_equal(reeve_registry_node_liveness(registry, node, 100000 + REEVE_GRACE_MS_MAX), REEVE_DEAD);
+}
+
+// A reader that reads once tells nothing of its connection: what the broker holds is what counts.
+static void a_reader_that_reads_once_has_no_grace(void **state)
+{
+    (void)state;
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", true, 1000); /* checked below */
+    (void)take(LWT, "{\"epoch\":5}", true, 1000);             /* checked below */
+    assert_int_equal(verdict(1001), REEVE_STATE_LOST);
+}
+
+// A will delivered once more with a reconnect is as old as it was: else it would be held by the grace and look alive.
+static void a_will_delivered_again_keeps_its_time(void **state)
+{
+    (void)state;
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", false, 1000); /* checked below */
+    (void)take(LWT, "{\"epoch\":5}", false, 2000);             /* checked below */
+    reeve_registry_disconnected(registry, 3000);
+    reeve_registry_reconnected(registry, 4000);
+    (void)take(LWT, "{\"epoch\":5}", true, 4001); /* checked below */
+    assert_true(mm1()->lwt.will);
+    assert_int_equal(mm1()->lwt.arrived, 2000);
+    assert_int_equal(verdict(4002), REEVE_STATE_LOST);
+}
+
+static void the_copy_that_the_broker_kept_is_no_heartbeat(void **state)
+{
+    (void)state;
+    (void)take(STATUS, "{\"epoch\":5,\"at\":77}", false, 1000); /* checked below */
+    (void)take(STATUS, "{\"epoch\":5,\"at\":77}", true, 40000); /* checked below */
+    assert_int_equal(mm1()->status.written_at, 77);
+    assert_int_equal(verdict(51000), REEVE_STATE_RUNNING);
+    assert_int_equal(verdict(51001), REEVE_STATE_LOST);
+}
+
+// A run that has not spoken yet is not lost: the dead session was the former run's.
+static void a_restart_does_not_show_as_lost(void **state)
+{
+    (void)state;
+    node_lives(1);
+    (void)take(STATUS, "{\"epoch\":5,\"run\":1,\"at\":1}", false, 1);               /* checked below */
+    (void)take(PROCESS, "{\"epoch\":1,\"run\":1,\"state\":\"running\"}", false, 1); /* checked below */
+    assert_int_equal(mm1()->status.run, 1);
+    (void)take(LWT, "{\"epoch\":5}", false, 1000);                                        /* its end */
+    (void)take(PROCESS, "{\"epoch\":1,\"run\":1,\"state\":\"restarting\"}", false, 1001); /* checked below */
+    assert_int_equal(verdict(1002), REEVE_STATE_RESTARTING);
+    (void)take(PROCESS, "{\"epoch\":1,\"run\":2,\"state\":\"running\"}", false, 1003); /* checked below */
+    assert_int_equal(verdict(1004), REEVE_STATE_RUNNING);
+    assert_int_equal(verdict(1003 + 50000), REEVE_STATE_RUNNING);
+    assert_int_equal(verdict(1003 + 50001), REEVE_STATE_LOST);
+}
+
+// [fold-9]: a removal leaves its epoch behind, as long as anything of the worker is left.
+static void what_was_removed_does_not_come_back_older(void **state)
+{
+    (void)state;
+    (void)take(LWT, "{\"epoch\":4}", false, 1);             /* checked below */
+    (void)take(STATUS, "{\"epoch\":9,\"at\":1}", false, 1); /* checked below */
+    assert_int_equal(take_bytes(STATUS, "", 0, false, 2), REEVE_OK);
+    assert_int_equal(take(STATUS, "{\"epoch\":8,\"at\":1}", false, 3), REEVE_OK);
+    assert_false(mm1()->status.present);
+    assert_null(mm1()->status_record);
+    assert_int_equal(stats().ignored_old, 1);
 }
 
 static void a_renewed_heartbeat_keeps_a_worker_alive(void **state)
@@ -332,7 +470,17 @@ int main(void)
         TEST(words_of_a_newer_build_are_no_reason_to_refuse),
         TEST(a_record_above_the_bound_is_refused),
         TEST(random_bytes_on_every_topic_do_no_harm),
-        TEST(silence_during_an_outage_of_the_reader_is_no_evidence),
+        TEST(an_outage_of_the_reader_is_no_evidence_until_the_others_had_time_to_return),
+        TEST(after_a_long_outage_the_grace_has_its_bound),
+        TEST(a_loss_nobody_told_counts_from_when_something_was_last_heard),
+        TEST(a_second_loss_within_the_grace_goes_on_with_the_first),
+        TEST(a_reader_that_begins_sees_no_deaths_until_its_grace_is_over),
+        TEST(a_node_is_held_like_its_workers),
+        TEST(a_reader_that_reads_once_has_no_grace),
+        TEST(a_will_delivered_again_keeps_its_time),
+        TEST(the_copy_that_the_broker_kept_is_no_heartbeat),
+        TEST(a_restart_does_not_show_as_lost),
+        TEST(what_was_removed_does_not_come_back_older),
         TEST(a_renewed_heartbeat_keeps_a_worker_alive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
