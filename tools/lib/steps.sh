@@ -46,9 +46,9 @@ install_packages() {
         echo "   nothing is missing"
         return
     fi
-    echo "   missing:" $missing
+    echo "   missing: ${missing//$'\n'/ }"
     if [[ $(id -u) != 0 ]]; then
-        command -v sudo >/dev/null || fail "not root and no sudo: as root, apt-get install" $missing
+        command -v sudo >/dev/null || fail "not root and no sudo: as root, apt-get install ${missing//$'\n'/ }"
         as_root=(sudo)
     fi
     # A service of the distribution (mosquitto, nats-server) that starts on installation is not ours: RUNLEVEL=1 keeps
@@ -59,7 +59,7 @@ install_packages() {
         apt-get install -y -qq --no-install-recommends $missing >"$LOGS/apt.log" 2>&1 ||
         { tail -20 "$LOGS/apt.log" >&2; fail "installation failed; all of it is in $LOGS/apt.log"; }
     missing=$(missing_packages "$@")
-    [[ -z $missing ]] || fail "still missing:" $missing
+    [[ -z $missing ]] || fail "still missing: ${missing//$'\n'/ }"
 }
 
 # build PRESET [TARGET...]: configured once (ninja does it again when it must), built as far as something changed.
