@@ -178,6 +178,52 @@ static void rules_across_fields(void **state)
     }
 }
 
+#define W63 "a23456789012345678901234567890123456789012345678901234567890123"
+
+static void bounds_are_where_they_are_said_to_be(void **state)
+{
+    static const struct {
+        const char *yaml;
+        bool accepted;
+    } rows[] = {
+        {"memory_limit: 1M", true},
+        {"memory_limit: 1048575", false},
+        {"restart: {initial: 30s}", true},
+        {"restart: {initial: 30001ms}", false},
+        {"labels: {" W63 ": " W63 "}", true},
+        {"labels: {" W63 "4: x}", false},
+        {"labels: {x: " W63 "4}", false},
+        {"labels: {\"a,b\": x}", false},
+        {"labels: {\"a=b\": x}", false},
+        {"labels: {x: \"a\\x7fb\"}", false},
+        {"labels: {x: \"\\u00e4\"}", true},
+        {"capabilities: []", true},
+        {"restart: {limit: 64}", true},
+        {"restart: {limit: 65}", false},
+        {"ttl: 1ms", true},
+        {"ttl: 366d", true},
+        {"ttl: 367d", false},
+        {"ready: {tcp: 65535}", true},
+        {"env: {_: x, a1_: y}", true},
+        {"env: {\"\": y}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
+        char yaml[300];
+        (void)snprintf(yaml, sizeof(yaml), "type: a\n%s", rows[i].yaml);
+        REEVE_VALUE_AUTO value = yaml_value(yaml);
+        struct reeve_spec spec = {0};
+        reeve_errors_init(&errors, "f");
+        enum reeve_err err = reeve_spec_decode(value, "", &spec, &errors);
+        if (err != (rows[i].accepted ? REEVE_OK : REEVE_INVALID)) {
+            fail_msg("%s: %s", rows[i].yaml, reeve_err_text(err));
+        }
+        if (err == REEVE_OK) {
+            reeve_spec_done(&spec);
+        }
+    }
+}
+
 static void a_delay_without_ttl_is_warned_about(void **state)
 {
     static const char *const want[] = {"f:2:16: cleanup_delay: warning: only counts with ttl, which is not given"};
@@ -311,7 +357,8 @@ static void signals_by_name_and_number(void **state)
     static const struct {
         const char *text;
         int number;
-    } rows[] = {{"TERM", SIGTERM}, {"SIGTERM", SIGTERM}, {"15", 15}, {"HUP", SIGHUP}, {"SIGSEGV", SIGSEGV}, {"40", 40}};
+    } rows[] = {{"TERM", SIGTERM},    {"SIGTERM", SIGTERM}, {"15", 15}, {"HUP", SIGHUP},
+                {"SIGSEGV", SIGSEGV}, {"40", 40},           {"1", 1},   {"64", 64}};
     static const char *const bad[] = {"", "0", "-1", "65", "term", "SIGFOO", "9 "};
     char buf[24];
     int number = -7;
@@ -339,6 +386,7 @@ int main(void)
         cmocka_unit_test(every_key_arrives),
         cmocka_unit_test(short_forms),
         cmocka_unit_test(rules_across_fields),
+        cmocka_unit_test(bounds_are_where_they_are_said_to_be),
         cmocka_unit_test(a_delay_without_ttl_is_warned_about),
         cmocka_unit_test(what_is_encoded_decodes_equal),
         cmocka_unit_test(the_environment_is_a_secret),

@@ -124,7 +124,7 @@ static void what_is_encoded_decodes_equal(void **state)
         .priority = 9,
         .dry_run = true,
         .args = json_value("{\"size\": 5}"),
-        .expect = json_value("{\"epoch\": 7, \"state\": \"running\"}"),
+        .expect = json_value("{\"epoch\": 7, \"run\": 2, \"version\": 3, \"state\": \"running\"}"),
     };
     (void)state;
     assert_int_equal(reeve_command_encode(&sent, &buf), REEVE_OK);
@@ -177,6 +177,15 @@ static void every_part_of_the_envelope_is_checked(void **state)
         }
         reeve_command_done(&command);
     }
+}
+
+static void versions_are_numbers_or_text(void **state)
+{
+    struct reeve_command command;
+    (void)state;
+    assert_int_equal(decode("{\"expect\":{\"version\":\"1.2\"}}", NULL, &command, NULL), REEVE_OK);
+    assert_string_equal(reeve_get_str(command.expect, "version"), "1.2");
+    reeve_command_done(&command);
 }
 
 static void a_wrong_command_keeps_id_and_address(void **state)
@@ -355,6 +364,7 @@ int main(void)
         cmocka_unit_test(with_args_other_keys_are_skipped),
         cmocka_unit_test(what_is_encoded_decodes_equal),
         cmocka_unit_test(every_part_of_the_envelope_is_checked),
+        cmocka_unit_test(versions_are_numbers_or_text),
         cmocka_unit_test(a_wrong_command_keeps_id_and_address),
         cmocka_unit_test(the_transport_gives_an_address_too),
         cmocka_unit_test(a_retained_command_is_denied),

@@ -134,6 +134,8 @@ static void roots_are_checked(void **state)
     struct reeve_why why = {0};
     assert_int_equal(reeve_root_check("a/b c", &why), REEVE_INVALID);
     assert_string_equal(why.text, "root has byte 0x20 at 4, allowed are A-Z a-z 0-9 _ - and '/'");
+    assert_int_equal(reeve_root_check("ab//c", &why), REEVE_INVALID);
+    assert_string_equal(why.text, "root has an empty level at 4 (no '/' at its ends, none doubled)");
 }
 
 static void filters_match_as_mqtt_says(void **state)
