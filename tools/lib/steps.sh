@@ -69,7 +69,7 @@ build() {
     if [[ ! -f build/$preset/build.ninja ]]; then
         cmake --preset "$preset" >"$log" 2>&1 || { tail -30 "$log" >&2; fail "configuring failed; all of it is in $log"; }
     fi
-    ninja -C "build/$preset" -j "$JOBS" "$@" >"$log" 2>&1 ||
+    ninja -C "build/$preset" -k 0 -j "$JOBS" "$@" >"$log" 2>&1 ||
         { grep -v '^\[' "$log" | head -60 >&2; fail "building failed; all of it is in $log"; }
     echo "   $(tail -1 "$log")"
 }
