@@ -46,15 +46,21 @@ static bool text_matches(const char *pattern, const char *actual)
     return pattern == NULL || (actual != NULL && reeve_glob_match(pattern, actual));
 }
 
+static bool is_named(const struct reeve_value *names, const char *name)
+{
+    for (size_t i = 0; reeve_value_kind(names) == REEVE_LIST && i < reeve_value_len(names); i++) {
+        if (reeve_str_eq(reeve_value_text(reeve_value_at(names, i)), name)) {
+            return true;
+        }
+    }
+    return reeve_value_kind(names) == REEVE_STR && strcmp(reeve_value_text(names), name) == 0;
+}
+
 // The site's broker carries the commands: a wildcard must not mean it, only its own name does.
 static bool is_spared(const struct selector *selector, const struct worker *worker)
 {
     const char *broker = worker->daemon->config.node.broker_worker;
-    if (broker == NULL || strcmp(worker->name, broker) != 0) {
-        return false;
-    }
-    const char *name = reeve_value_text(selector->names);
-    return name == NULL || reeve_glob_is(name);
+    return broker != NULL && strcmp(worker->name, broker) == 0 && !is_named(selector->names, worker->name);
 }
 
 static bool selects(const struct selector *selector, const struct worker *worker)
