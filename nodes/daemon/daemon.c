@@ -63,7 +63,20 @@ static void tell_store(struct daemon *daemon, bool ok, const struct reeve_why *w
     }
 }
 
-// One transaction, then what waited for it. What that does belongs to the next transaction.
+static void publish_dirty(struct daemon *daemon)
+{
+    daemon->any_dirty = false;
+    struct reeve_map_iter it = {0};
+    while (reeve_map_next(daemon->workers, &it)) {
+        struct worker *worker = it.value;
+        if (worker->dirty) {
+            publish_worker(worker);
+        }
+    }
+}
+
+// One transaction, then the records, then what waited for it: who reads `done` finds the record that it is about. What
+// that does belongs to the next transaction.
 static void end_one_turn(struct daemon *daemon)
 {
     struct reeve_why why = {0};
@@ -75,24 +88,15 @@ static void end_one_turn(struct daemon *daemon)
     daemon->after_len = 0;
     daemon->after_cap = 0;
     daemon->counters.turns++;
+    if (daemon->any_dirty) {
+        publish_dirty(daemon);
+    }
     for (size_t i = 0; i < len; i++) {
         after[i].fn(daemon, err == REEVE_OK, &why, after[i].arg);
     }
     free(after);
     if (wrote || err != REEVE_OK) {
         tell_store(daemon, err == REEVE_OK, &why);
-    }
-}
-
-static void publish_dirty(struct daemon *daemon)
-{
-    daemon->any_dirty = false;
-    struct reeve_map_iter it = {0};
-    while (reeve_map_next(daemon->workers, &it)) {
-        struct worker *worker = it.value;
-        if (worker->dirty) {
-            publish_worker(worker);
-        }
     }
 }
 
