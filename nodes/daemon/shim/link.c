@@ -170,6 +170,7 @@ static void obey(struct shim *shim, const struct shim_msg *msg)
         break;
     case SHIM_WATCH_LOG:
         shim->watch_log = msg->number.number != 0;
+        link_log_grew(shim); // what came after the daemon's last look and before this message
         break;
     case SHIM_TAKEN:
         shim->outcome_taken = shim->phase == PHASE_DONE;
