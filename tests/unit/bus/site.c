@@ -48,6 +48,14 @@ static int listen_anywhere(uint16_t *ret_port)
     return fd;
 }
 
+uint16_t site_listen(int *ret_fd)
+{
+    uint16_t port = 0;
+    *ret_fd = listen_anywhere(&port);
+    assert_int_equal(listen(*ret_fd, 8), 0);
+    return port;
+}
+
 static uint16_t free_port(void)
 {
     uint16_t port = 0;
@@ -68,9 +76,10 @@ static void configure_mosquitto(struct site *site)
     char text[2048];
     (void)snprintf(text, sizeof(text),
                    "listener %u 127.0.0.1\n%s"
-                   "max_inflight_messages 1000\nmax_queued_messages 0\nmax_queued_bytes 67108864\n"
+                   "max_inflight_messages %d\nmax_queued_messages 1000000\nmax_queued_bytes 67108864\n"
                    "set_tcp_nodelay true\npersistence false\nallow_anonymous %s\n",
-                   (unsigned)site->port, geteuid() == 0 ? "user root\n" : "", site->passwords ? "false" : "true");
+                   (unsigned)site->port, geteuid() == 0 ? "user root\n" : "",
+                   site->inflight_max > 0 ? site->inflight_max : 1000, site->passwords ? "false" : "true");
     if (site->passwords) {
         (void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
                        "password_file %s/passwords\nacl_file %s/acl\n", site->dir, site->dir);
@@ -116,6 +125,32 @@ static void configure_nats(struct site *site)
     write_file(site, "broker.conf", text);
 }
 
+// A test that fails leaves its function at once: what it started ends with the program.
+static struct site left_behind[256];
+static size_t left_behind_len;
+
+__attribute__((destructor)) static void end_left_behind(void)
+{
+    for (size_t i = 0; i < left_behind_len; i++) {
+        if (left_behind[i].pid > 0) {
+            (void)kill(left_behind[i].pid, SIGKILL); // a child of ours that nobody has waited for
+        }
+        (void)reeve_dir_remove(left_behind[i].dir, NULL); /* nobody to tell */
+    }
+}
+
+static void note(const struct site *site)
+{
+    for (size_t i = 0; i < left_behind_len; i++) {
+        if (strcmp(left_behind[i].dir, site->dir) == 0) {
+            left_behind[i].pid = site->pid;
+            return;
+        }
+    }
+    assert_true(left_behind_len < REEVE_ARRAY_LEN(left_behind));
+    left_behind[left_behind_len++] = *site;
+}
+
 static void on_tick(struct reeve_timer *timer, void *arg)
 {
     (void)arg;
@@ -127,12 +162,8 @@ void site_init(struct site *site, enum site_engine engine, int version, bool pas
     *site = (struct site){.engine = engine, .version = version, .passwords = passwords};
     (void)snprintf(site->dir, sizeof(site->dir), "/tmp/reeve-bus-XXXXXX");
     assert_non_null(mkdtemp(site->dir));
+    note(site);
     site->port = free_port();
-    if (engine == SITE_NATS) {
-        configure_nats(site);
-    } else {
-        configure_mosquitto(site);
-    }
     if (passwords) {
         make_passwords(site);
     }
@@ -158,6 +189,11 @@ void site_turn(struct site *site)
 
 void site_start(struct site *site)
 {
+    if (site->engine == SITE_NATS) {
+        configure_nats(site);
+    } else {
+        configure_mosquitto(site);
+    }
     char path[128], log[128];
     (void)snprintf(path, sizeof(path), "%s/broker.conf", site->dir);
     (void)snprintf(log, sizeof(log), "%s/broker.log", site->dir);
@@ -167,6 +203,7 @@ void site_start(struct site *site)
     assert_int_equal(posix_spawn_file_actions_adddup2(&actions, 1, 2), 0);
     site->pid = site_spawn((const char *[]){program(site->engine), "-c", path, NULL}, &actions);
     (void)posix_spawn_file_actions_destroy(&actions);
+    note(site);
     SITE_WAIT(site, answers(site));
 }
 
@@ -176,6 +213,7 @@ void site_signal(struct site *site, int signal)
     if (signal == SIGKILL || signal == SIGTERM) {
         assert_int_equal(waitpid(site->pid, NULL, 0), site->pid);
         site->pid = 0;
+        note(site);
     }
 }
 

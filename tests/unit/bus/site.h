@@ -21,7 +21,8 @@ enum site_engine { SITE_MOSQUITTO, SITE_NATS };
 struct site {
     enum site_engine engine;
     int version;
-    bool passwords; // user `joe`, password `secret`; `joe` may use only SITE_ROOT/open/# and his replies
+    bool passwords;   // user `joe`, password `secret`; `joe` may use only SITE_ROOT/open/# and his replies
+    int inflight_max; // Receive Maximum that mosquitto announces; 0 = 1000. Set before site_start()
     char dir[64];
     uint16_t port;
     pid_t pid;
@@ -29,6 +30,7 @@ struct site {
     struct reeve_timer tick; // wakes the loop so that conditions are looked at
 };
 
+uint16_t site_listen(int *ret_fd); // a port that accepts and says nothing
 // False when the program is not installed.
 bool site_available(enum site_engine engine);
 void site_init(struct site *site, enum site_engine engine, int version, bool passwords);
