@@ -81,23 +81,30 @@ void run_prepare(void)
 
 // ---- readiness
 
-// A socket with a name that the kernel chooses in the abstract namespace; ret_name as sd_notify takes it ("@...").
-static int open_notify(char ret_name[16])
+// A name that the kernel chooses in the abstract namespace; ret_name as sd_notify takes it ("@...").
+static bool bind_notify(int fd, char ret_name[16])
 {
-    AUTO_CLOSE fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     socklen_t len = sizeof name;
     const int on = 1;
-    if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof name.sun_family) != 0 ||
+    if (bind(fd, (struct sockaddr *)&name, sizeof name.sun_family) != 0 ||
         getsockname(fd, (struct sockaddr *)&name, &len) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) {
-        return -1;
+        return false;
     }
     const size_t path_len = len - offsetof(struct sockaddr_un, sun_path);
     (void)snprintf(ret_name, 16, "@%.*s", (int)path_len - 1, name.sun_path + 1);
-    const int opened = fd;
-    fd = -1;
-    return opened;
+    return true;
+}
+
+static int open_notify(char ret_name[16])
+{
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && !bind_notify(fd, ret_name)) {
+        (void)close(fd); /* an unused socket: nothing to learn */
+        return -1;
+    }
+    return fd;
 }
 
 // Anybody on the host can send to an abstract socket: only the broker's own word counts.
