@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define STORE_VERSION 1
@@ -97,7 +96,9 @@ static enum reeve_err take_lock(const char *dir, int *ret_fd, struct reeve_why *
     if (fd < 0) {
         return reeve_fail_errno(why, "open %s", path);
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    // Not flock(): that one would be inherited by a child on its way to exec, and outlive a daemon that is killed then.
+    const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_SETLK, &lock) != 0) {
         close(fd);
         return reeve_fail(why, REEVE_CONFLICT, "another reeved runs with the state directory %s", dir);
     }
