@@ -312,8 +312,8 @@ static bool goal_reached(const struct target *target, const struct worker *worke
         return true;
     case GOAL_RUNNING:
         return worker->machine.state == REEVE_STATE_RUNNING && worker->last_run > target->run;
-    case GOAL_GONE:
-        return worker->run == NULL && worker->ended_run >= target->run;
+    case GOAL_GONE: // that run; by now there may be another, of a start that came later
+        return target->run > 0 ? worker->ended_run >= target->run : worker->run == NULL;
     case GOAL_REMOVED:
         break;
     }
