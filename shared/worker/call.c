@@ -1,6 +1,6 @@
 // Calls: one received command each, from its checks to its terminal reply [cmd-3].
-// Every call ends exactly once, by the program or by the SDK when the worker leaves; its reply is remembered by id
-// [cmd-4]. Must not: decide whether a command may run; commands.c does.
+// Every call ends exactly once, by the program or when the worker leaves; its reply is remembered by id [cmd-4].
+// Must not: decide whether a command may run; commands.c does.
 #include "worker.h"
 
 #include <reeve/clock.h>

@@ -1,7 +1,6 @@
-// Inside the SDK: the rules of epochs as pure functions [session-1] [session-3] [session-7].
-// Why exactly one of two holders stays: a holder's epoch only grows, it leaves only for one strictly above its own that
-// is alive, and it counts a higher epoch it has decided to take as its own at once. Must not: know the bus, clocks or
-// timers.
+// Inside the SDK: the rules of epochs as pure functions [session-1] [session-3] [session-7]. Epochs only grow and nobody
+// leaves but for a live higher one, so two never both leave; the higher repeats itself, so they never both stay.
+// Must not: know the bus, clocks or timers.
 #ifndef REEVE_SHARED_WORKER_EPOCH_H
 #define REEVE_SHARED_WORKER_EPOCH_H
 

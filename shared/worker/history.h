@@ -1,6 +1,6 @@
-// Inside the SDK: the terminal replies of the last commands, so that the same id is never executed twice [cmd-4].
-// Bounded by number and by bytes; the oldest is forgotten first. It lives as long as the process: what must be
-// remembered longer is a job. Must not: know the bus or the worker.
+// Inside the SDK: terminal replies of the last commands, so that the same id is never executed twice [cmd-4].
+// Bounded by number and bytes, the oldest goes first. It lives as long as the process; what must live longer is a job.
+// Must not: know the bus or the worker.
 #ifndef REEVE_SHARED_WORKER_HISTORY_H
 #define REEVE_SHARED_WORKER_HISTORY_H
 

@@ -1,6 +1,6 @@
 // The worker's own topics beside its status: events, metrics, progress.
-// Events are numbered and kept through an outage by the bus; the others are dropped when there is no room, counted
-// there. Must not: wait for the broker.
+// The bus keeps events through an outage and drops the others when there is no room; it counts both.
+// Must not: wait for the broker.
 #include "worker.h"
 
 #include <reeve/clock.h>

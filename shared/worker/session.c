@@ -23,7 +23,8 @@ static uint64_t next_epoch(struct reeve_buf *will_payload, void *arg)
     return session->epoch;
 }
 
-// What another holder has to beat: a higher epoch that we have decided to take counts at once.
+// What another holder has to beat. An epoch that we have decided to take counts at once: the holder we are about to
+// outbid must not send us away with its next heartbeat.
 static struct epoch_holder own(const struct reeve_worker *worker)
 {
     const struct worker_session *session = &worker->session;

@@ -1,6 +1,6 @@
-// The worker's own word: built from what the program said, renewed as a heartbeat, damped when it changes fast
-// [session-6]. One timer: it stands for the next heartbeat, or for a change that came too soon after the last. Must
-// not: publish in a session whose epoch is void, or while the worker plays dead.
+// The worker's own word: what the program said, renewed as a heartbeat, damped when it changes fast [session-6].
+// One timer: it stands for the next heartbeat, or for a change that came too soon after the last.
+// Must not: publish in a session whose epoch is void, or while the worker plays dead.
 #include "worker.h"
 
 #include <reeve/clock.h>

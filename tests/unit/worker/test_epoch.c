@@ -1,6 +1,6 @@
 // The rules of epochs, cell by cell, and over random schedules of several holders: exactly one stays [session-7].
-// The schedule is a model of a broker: one retained record, ordered delivery to each holder, nothing lost.
-// REEVE_SEED replaces the printed seed.
+// The schedule is a model of a broker: one retained record, ordered delivery to each holder. REEVE_SEED replaces the seed.
+// Must not: need a broker.
 #include "epoch.h"
 
 #include <reeve/presence.h>

@@ -1,5 +1,6 @@
-// The memory of ids [cmd-4]: what is found again, what is forgotten first, and that neither number nor bytes pass the
-// bound. Must not: need a broker. Results go in as values and come out equal.
+// The memory of ids [cmd-4]: what is found again and what is forgotten first.
+// Neither number nor bytes pass the bound.
+// Must not: need a broker.
 #include "history.h"
 
 #include <stdarg.h>
