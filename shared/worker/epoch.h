@@ -1,5 +1,5 @@
-// Inside the SDK: the rules of epochs as pure functions [session-1] [session-3] [session-7]. Epochs only grow and nobody
-// leaves but for a live higher one, so two never both leave; the higher repeats itself, so they never both stay.
+// Inside the SDK: the rules of epochs [session-1] [session-3] [session-7]. Epochs only grow, nobody leaves but for a
+// live higher one: two never both leave. The higher repeats itself when a lower speaks: they never both stay.
 // Must not: know the bus, clocks or timers.
 #ifndef REEVE_SHARED_WORKER_EPOCH_H
 #define REEVE_SHARED_WORKER_EPOCH_H

@@ -23,9 +23,12 @@
 struct reeve_worker;
 struct reeve_call; // one received command, until its terminal reply
 
-struct reeve_worker_arg { // shown in `status`, so that a GUI can draw the form; checked before `run` is called
+// Shown in `status`, so that a GUI can draw the form; checked before `run` is called, which then sees one spelling whatever the
+// sender wrote: int and real as numbers, bool as truth, duration as ms, size as bytes (text as from mosquitto_pub included).
+struct reeve_worker_arg {
     const char *name;
-    const char *type; // "string" "int" "real" "bool" "duration" "size" "any"
+    const char *type; // "string" "int" "real" "bool" "duration" "size" "any"; a bare number is a duration only if the name is
+                      // `ms` or ends in `_ms`
     bool required;
     const char *doc;
 };
@@ -35,6 +38,8 @@ struct reeve_worker_command {
     const char *main_arg; // argument that plain text on the topic stands for [payload-3]; NULL = takes no text
     const struct reeve_worker_arg *args; // ends with name NULL; NULL = none declared, anything goes
     // Runs on the loop. Either finishes the call (reeve_call_done/_fail) now or later, or returns an error, which fails it.
+    // Before it is called the SDK has refused what is retained, malformed, expired, unexpected or badly argued, and answered a
+    // repeated id from memory. At most 256 calls are in hand.
     enum reeve_err (*run)(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
 };
 
@@ -54,10 +59,14 @@ struct reeve_worker_program {
     void (*resume)(struct reeve_worker *worker);
     // Take no new work, finish what is in hand, then reeve_worker_drained(). NULL = drained at once.
     void (*drain)(struct reeve_worker *worker);
-    void (*stop)(struct reeve_worker *worker); // just before the goodbye: close what is yours on the loop
+    // Just before the goodbye: stop what is yours on the loop, end the calls you keep. Those you do not end are cancelled
+    // when it returns; no call is valid after that.
+    void (*stop)(struct reeve_worker *worker);
     int64_t drain_ms; // longest wait for drained after SIGTERM; preset 5 s; the daemon's grace time is the hard end
 };
 
+// SIGTERM and SIGINT drain and leave, a second one hastens; SIGHUP reads the configuration file again. A broker that is away is
+// no reason to end: the worker works on and keeps trying.
 // Returns the exit code: 0 clean goodbye, 1 failed, 2 usage or configuration, 125 another holder of the name is there
 // (the daemon does not restart it) [session-7].
 int reeve_worker_main(int argc, char **argv, const struct reeve_worker_program *program);
@@ -79,7 +88,7 @@ void reeve_worker_set_safe_to_stop(struct reeve_worker *worker, bool safe, const
 enum reeve_err reeve_worker_capability_add(struct reeve_worker *worker, const char *capability, struct reeve_why *why);
 void reeve_worker_drained(struct reeve_worker *worker);
 void reeve_worker_hang(struct reeve_worker *worker, bool on); // tests: stop heartbeat and watchdog, stay connected
-void reeve_worker_leave(struct reeve_worker *worker, int exit_code); // drain, goodbye, exit
+void reeve_worker_leave(struct reeve_worker *worker, int exit_code); // drain, goodbye, exit; a second time does nothing
 
 // Topics of its own. `metrics` and `progress` are QoS 0 and may be dropped, counted.
 enum reeve_err reeve_worker_event(struct reeve_worker *worker, const char *kind, const struct reeve_value *detail);
@@ -104,6 +113,7 @@ enum reeve_err reeve_worker_post(struct reeve_worker *worker, void (*fn)(struct 
 // REEVE_BROKER_FILE   JSON file (0600) with the `broker` record of bus.h, credentials included
 // REEVE_CONFIG_FILE   JSON file (0600) with the worker's `config`; absent = none
 // REEVE_NOTIFY_FD     descriptor for READY=1, WATCHDOG=1, STATUS=...   REEVE_WATCHDOG_MS   longest silence allowed
+//                     READY=1 comes once, after the first session is ready, or after 5 s without a broker
 // REEVE_LOG_LEVEL     error warning info debug          REEVE_HEARTBEAT_MS  of the status; absent = 20000
 #define REEVE_ENV_ROOT "REEVE_ROOT"
 #define REEVE_ENV_NODE "REEVE_NODE"

@@ -1,5 +1,5 @@
 // The rules of epochs, cell by cell, and over random schedules of several holders: exactly one stays [session-7].
-// The schedule is a model of a broker: one retained record, ordered delivery to each holder. REEVE_SEED replaces the seed.
+// The schedule is a model of a broker: one retained record, ordered delivery to each holder. REEVE_SEED is its seed.
 // Must not: need a broker.
 #include "epoch.h"
 
