@@ -530,6 +530,7 @@ static void adopt_alive(struct worker *worker, struct run *run)
 {
     worker->run = run;
     worker->last_run = run_number(run);
+    worker->ended_run = worker->last_run - 1;
     worker->machine.state = REEVE_STATE_STARTING; // `started` and `ready` follow from the loop
     reeve_log(REEVE_LOG_INFO, "worker", "worker=%s run=%lld adopted=true", worker->name, (long long)worker->last_run);
     if (worker->spec.ready.mode == REEVE_READY_LOG || worker->spec.ready.mode == REEVE_READY_TCP) {
