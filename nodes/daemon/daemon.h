@@ -57,6 +57,7 @@ struct worker {
     bool logs_failing;
     int64_t files_version; // of the spec its handed files were written for
     bool stored_wanted; // as the store has it
+    int64_t stored_restarts;
     off_t log_start; // size of its log file when the newest run was launched
 
     bool removing;         // goes away as soon as its process is gone

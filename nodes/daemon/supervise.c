@@ -113,6 +113,7 @@ enum reeve_err worker_store(struct worker *worker, bool wanted, struct reeve_why
     enum reeve_err err = store_row(worker->daemon, &stored, &worker->spec, why);
     if (err == REEVE_OK) {
         worker->stored_wanted = wanted;
+        worker->stored_restarts = worker->restarts;
     }
     return err;
 }
@@ -225,6 +226,9 @@ static void effect_spawn(struct worker *worker)
     }
     if (worker->spec.ready.mode != REEVE_READY_IMMEDIATE) {
         reeve_timer_start(&worker->ready_timer, worker->spec.ready.timeout_ms, (uint64_t)worker->last_run);
+    }
+    if (worker->restarts != worker->stored_restarts) { // after the spawn: the disk is not on the way of a restart
+        store_along(worker);
     }
     if (worker->spec.ttl_ms > 0 && worker->ttl_until_mono == 0) {
         worker_ttl_arm(worker, worker->spec.ttl_ms);
@@ -576,6 +580,7 @@ void worker_adopt(struct worker *worker, const struct store_worker *stored)
     worker->last_run = stored->run;
     worker->ended_run = stored->run;
     worker->restarts = stored->restarts;
+    worker->stored_restarts = stored->restarts;
     worker->created_at = stored->created_at;
     worker->spec_version = stored->version;
     (void)snprintf(worker->origin, sizeof worker->origin, "%s", stored->origin != NULL ? stored->origin : "command");
