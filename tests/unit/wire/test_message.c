@@ -179,6 +179,33 @@ static void every_part_of_the_envelope_is_checked(void **state)
     }
 }
 
+static void every_form_of_a_msgpack_map_is_one(void **state) // [payload-3]
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } rows[] = {
+        {"\x80", 1}, {"\x81\xa1\x61\x01", 4}, {"\xde\x00\x01\xa1\x61\x01", 6}, {"\xdf\x00\x00\x00\x01\xa1\x61\x01", 8}};
+    (void)state;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
+        struct reeve_command command;
+        assert_int_equal(decode_n(rows[i].bytes, rows[i].len, NULL, &command, NULL), REEVE_OK);
+        assert_int_equal(reeve_get_int(command.args, "a", 0), i > 0);
+        reeve_command_done(&command);
+    }
+}
+
+static void what_looks_like_an_envelope_and_is_none(void **state)
+{
+    struct reeve_command command;
+    (void)state;
+    assert_int_equal(decode("{\"sig\":\"TERM\",\"priority\":0,\"reply_to\":null,\"args\":null}", NULL, &command, NULL),
+                     REEVE_OK);
+    assert_string_equal(reeve_get_str(command.args, "sig"), "TERM");
+    assert_int_equal(reeve_value_len(command.args), 1);
+    reeve_command_done(&command);
+}
+
 static void versions_are_numbers_or_text(void **state)
 {
     struct reeve_command command;
@@ -352,6 +379,36 @@ static void replies_name_what_is_missing(void **state)
     }
 }
 
+// Ten thousand payloads of random bytes, and of good ones with random bytes in them.
+static void random_payloads_are_answered(void **state)
+{
+    static const char good[] = "\x83\xa2id\xa1x\xa4"
+                               "args\x81\xa1"
+                               "a\x01\xa7"
+                               "dry_run\xc3";
+    uint64_t dice = 88172645463325252u;
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        uint8_t payload[sizeof(good) - 1];
+        memcpy(payload, good, sizeof(payload));
+        for (size_t at = 0; at < sizeof(payload); at++) {
+            dice ^= dice << 13; // xorshift64
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            if (i % 2 == 0 || dice % 16 == 0) {
+                payload[at] = (uint8_t)(dice >> 32);
+            }
+        }
+        struct reeve_command command;
+        struct reeve_why why = {0};
+        enum reeve_err err = decode_n(payload, dice % sizeof(payload), "a", &command, &why);
+        assert_true(err == REEVE_OK || why.text[0] != '\0');
+        assert_true(reeve_id_valid(command.id));
+        assert_int_equal(reeve_value_kind(command.args), REEVE_MAP);
+        reeve_command_done(&command);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +421,8 @@ int main(void)
         cmocka_unit_test(with_args_other_keys_are_skipped),
         cmocka_unit_test(what_is_encoded_decodes_equal),
         cmocka_unit_test(every_part_of_the_envelope_is_checked),
+        cmocka_unit_test(every_form_of_a_msgpack_map_is_one),
+        cmocka_unit_test(what_looks_like_an_envelope_and_is_none),
         cmocka_unit_test(versions_are_numbers_or_text),
         cmocka_unit_test(a_wrong_command_keeps_id_and_address),
         cmocka_unit_test(the_transport_gives_an_address_too),
@@ -371,6 +430,7 @@ int main(void)
         cmocka_unit_test(a_signed_command_is_not_taken_for_an_unsigned_one),
         cmocka_unit_test(the_digest_is_of_topic_and_arguments),
         cmocka_unit_test(phases_have_texts_and_one_kind_ends),
+        cmocka_unit_test(random_payloads_are_answered),
         cmocka_unit_test(replies_round_trip),
         cmocka_unit_test(replies_name_what_is_missing),
     };

@@ -206,6 +206,7 @@ static void other_spellings_of_a_value(void **state)
         int64_t wait_ms, count, size;
     } rows[] = {
         {"wait: 0\ncount: \"5\"\nsize: 100", 0, 5, 100},
+        {"wait: 0\ncount: 5\nsize: 5\non: \"false\"\nratio: \"1.5e0\"", 0, 5, 5},
         {"wait: \"0\"\ncount: 5.0\nsize: \"1.5K\"", 0, 5, 1536},
         {"wait: ~\ncount:\nsize: null", 5000, 8, 0}, // without a value = absent
     };
@@ -217,6 +218,8 @@ static void other_spellings_of_a_value(void **state)
         assert_int_equal(thing.wait_ms, rows[i].wait_ms);
         assert_int_equal(thing.count, rows[i].count);
         assert_int_equal(thing.size, rows[i].size);
+        assert_int_equal(thing.on, strstr(yaml, "false") == NULL);
+        assert_true(thing.ratio == (strstr(yaml, "ratio") != NULL ? 1.5 : 0.5));
         done(&thing);
     }
 }
@@ -255,6 +258,8 @@ static void every_type_is_refused_with_what_was_expected(void **state)
         {"ratio: nan", "f:2:8: ratio: \"nan\" is text, expected a number from 0 to 2"},
         {"ratio: \"0x1\"", "f:2:8: ratio: \"0x1\" is text, expected a number from 0 to 2"},
         {"title: 12", "f:2:8: title: 12 is a whole number, expected text (write it in quotes)"},
+        {"title: 1.5", "f:2:8: title: 1.5 is a number, expected text (write it in quotes)"},
+        {"title: true", "f:2:8: title: true is a boolean, expected text (write it in quotes)"},
         {"title: {a: 1}", "f:2:8: title: this is a map, expected text"},
         {"title: x", "f:2:8: title: has 1 bytes, expected 2 to 5"},
         {"title: xxxxxx", "f:2:8: title: has 6 bytes, expected 2 to 5"},
@@ -378,6 +383,25 @@ static void inert_fields_are_named_in_a_warning(void **state)
     done(&thing);
 }
 
+static void numbers_without_bounds(void **state)
+{
+    static const struct reeve_field fields[] = {
+        {.name = "count", .type = REEVE_FIELD_INT, .offset = offsetof(struct thing, count)},
+        {.name = "ratio", .type = REEVE_FIELD_REAL, .offset = offsetof(struct thing, ratio)},
+    };
+    static const struct reeve_record record = REEVE_RECORD("free", struct thing, fields, NULL);
+    REEVE_VALUE_AUTO value = yaml_value("count: -9223372036854775808\nratio: -1e300");
+    REEVE_VALUE_AUTO wrong = yaml_value("count: x");
+    struct thing thing;
+    (void)state;
+    reeve_errors_init(&errors, NULL);
+    assert_int_equal(reeve_record_decode(&record, value, "", &thing, &errors), REEVE_OK);
+    assert_true(thing.count == INT64_MIN && thing.ratio == -1e300);
+    reeve_record_done(&record, &thing);
+    assert_int_equal(reeve_record_decode(&record, wrong, "", &thing, &errors), REEVE_INVALID);
+    assert_string_equal(errors.items[0].text, "\"x\" is text, expected a whole number");
+}
+
 static void check_part(const void *object, const struct reeve_value *value, const char *path, struct reeve_errors *to)
 {
     const struct part *part = object;
@@ -441,6 +465,13 @@ static void errors_know_their_prefix_and_order(void **state)
     reeve_errors_add_at(&errors, (struct reeve_mark){2, 1}, "", "found later, the same place");
     reeve_errors_sort(&errors);
     assert_string_equal(errors.items[1].text, "found later, the same place");
+    for (size_t size = 1; size < sizeof(text); size++) { // cut where it does not fit, never past it
+        char *exact = malloc(size);
+        assert_non_null(exact);
+        size_t want = size <= strlen("2:1: workers[2]: first") ? size - 1 : strlen("2:1: workers[2]: first");
+        assert_int_equal(strlen(reeve_error_format(&errors, 0, exact, size)), want);
+        free(exact);
+    }
     char small[10];
     assert_string_equal(reeve_error_format(&errors, 0, small, sizeof(small)), "2:1: work");
 }
@@ -760,6 +791,7 @@ int main(void)
         cmocka_unit_test(all_mistakes_come_in_one_pass),
         cmocka_unit_test(open_records_skip_what_they_do_not_know),
         cmocka_unit_test(inert_fields_are_named_in_a_warning),
+        cmocka_unit_test(numbers_without_bounds),
         cmocka_unit_test(rules_across_fields_run_beside_other_mistakes),
         cmocka_unit_test(errors_are_bounded_and_counted),
         cmocka_unit_test(errors_know_their_prefix_and_order),

@@ -122,6 +122,8 @@ static void sizes_are_refused_with_a_hint(void **state)
         {"-1", REEVE_INVALID, "is no size"},
         {"1G1M", REEVE_INVALID, "is no size"},
         {"1GiBs", REEVE_INVALID, "is no size"},
+        {"5xy", REEVE_INVALID, "is no size"},
+        {"5MBB", REEVE_INVALID, "is no size"},
         {"M", REEVE_INVALID, "is no size"},
         {"9223372036854775808", REEVE_LIMIT, "too large"},
         {"8388608T", REEVE_LIMIT, "too large"},
@@ -182,6 +184,8 @@ static void forms_for_people(void **state)
     assert_string_equal(reeve_duration_human(86400000 + 5000, text), "1d");
     assert_string_equal(reeve_duration_human(250, text), "250ms");
     assert_string_equal(reeve_duration_human(12345, text), "12s");
+    assert_string_equal(reeve_duration_human(10000, text), "10s");
+    assert_string_equal(reeve_duration_human(9999, text), "9s999ms");
     assert_string_equal(reeve_duration_human(1250, text), "1s250ms");
     assert_string_equal(reeve_duration_human(-3, text), "0");
     assert_string_equal(reeve_size_human(432013312, text), "412M");
