@@ -348,6 +348,13 @@ static void malformed(struct daemon *daemon, const struct reeve_command *command
 static void take_decoded(struct daemon *daemon, const struct op *op, const struct reeve_topic *topic,
                          const char *full_topic, struct reeve_command *command)
 {
+    if (command->reply_to != NULL && !reeve_topic_reply_allowed(daemon->config.node.root, command->reply_to)) {
+        free(command->reply_to); // answered where failures without a listener go
+        command->reply_to = NULL;
+        refuse(daemon, command, full_topic, REEVE_PHASE_REJECTED, REEVE_DENIED,
+               "reply_to is no reply topic: below the root only reply/<client>/<id> is answered");
+        return;
+    }
     if (!in_time(daemon, command, full_topic) || was_here_before(daemon, command, full_topic)) {
         return;
     }

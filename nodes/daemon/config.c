@@ -257,6 +257,12 @@ static const struct reeve_record legacy_security_record =
     REEVE_RECORD("security", struct legacy_security, legacy_security_fields, "Who may connect to the site's broker.");
 
 static const struct reeve_field config_fields[] = {
+    {.name = "include",
+     .type = REEVE_FIELD_STR,
+     F(node_config, include),
+     .min = 1,
+     .max = 3000,
+     .doc = "Another configuration file, read first: what stands here wins over it, and the `workers` of both count."},
     {.name = "node",
      .type = REEVE_FIELD_RECORD,
      .record = &node_record,
@@ -429,15 +435,15 @@ static int is_spec_file(const struct dirent *entry)
            (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0 || strcmp(dot, ".json") == 0);
 }
 
-static void take_errors(struct reeve_errors *errors, const struct reeve_errors *from)
+static void take_errors(struct reeve_errors *errors, const char *path, const struct reeve_errors *from)
 {
     for (size_t i = 0; i < from->len; i++) {
         char text[640];
         (void)reeve_error_format(from, i, text, sizeof text);
         if (from->items[i].warning) {
-            reeve_errors_warn(errors, NULL, "workers_dir", "%s", text);
+            reeve_errors_warn(errors, NULL, path, "%s", text);
         } else {
-            reeve_errors_add(errors, NULL, "workers_dir", "%s", text);
+            reeve_errors_add(errors, NULL, path, "%s", text);
         }
     }
 }
@@ -485,7 +491,7 @@ static enum reeve_err load_spec_file(struct node_config *config, const char *nam
     }
     struct reeve_specs more = {0};
     enum reeve_err err = reeve_spec_load_file(path, &more, own);
-    take_errors(errors, own);
+    take_errors(errors, "workers_dir", own);
     free(own);
     if (err == REEVE_OK) {
         err = append_specs(&config->specs, &more, path, errors);
@@ -556,6 +562,81 @@ static void check_config(struct node_config *config, struct reeve_errors *errors
     check_names(config, errors);
 }
 
+// ---- include --------------------------------------------------------------------------------------------
+
+// Over `base`: maps are merged key by key, `workers` are joined, everything else is replaced.
+static enum reeve_err lay_over(struct reeve_value *base, const struct reeve_value *top)
+{
+    for (size_t i = 0; i < reeve_value_len(top); i++) {
+        const char *key = reeve_value_key(top, i);
+        const struct reeve_value *item = reeve_value_at(top, i);
+        struct reeve_value *under = reeve_value_get_mut(base, key);
+        bool maps = reeve_value_kind(under) == REEVE_MAP && reeve_value_kind(item) == REEVE_MAP;
+        bool lists = reeve_value_kind(under) == REEVE_LIST && reeve_value_kind(item) == REEVE_LIST;
+        enum reeve_err err = REEVE_OK;
+        if (maps) {
+            err = lay_over(under, item);
+        } else if (lists && strcmp(key, "workers") == 0) {
+            for (size_t j = 0; err == REEVE_OK && j < reeve_value_len(item); j++) {
+                err = reeve_value_add(under, reeve_value_clone(reeve_value_at(item, j)));
+            }
+        } else {
+            err = reeve_value_put(base, key, reeve_value_clone(item));
+        }
+        if (err != REEVE_OK) {
+            return err;
+        }
+    }
+    return REEVE_OK;
+}
+
+// The included file is decoded by itself once, so that its mistakes have its own name and places.
+static enum reeve_err check_included(const char *path, const struct reeve_value *value, struct reeve_errors *errors)
+{
+    struct reeve_errors *own = malloc(sizeof *own);
+    struct node_config config;
+    if (own == NULL) {
+        return REEVE_NOMEM;
+    }
+    reeve_errors_init(own, path);
+    enum reeve_err err = reeve_record_decode(&node_config_record, value, "", &config, own);
+    take_errors(errors, "include", own);
+    free(own);
+    if (err == REEVE_OK) {
+        reeve_record_done(&node_config_record, &config);
+    }
+    return err;
+}
+
+// *value becomes the included file's content with what was in it laid over.
+static enum reeve_err include(struct reeve_value **value, struct reeve_errors *errors)
+{
+    const char *path = reeve_get_str(*value, "include");
+    if (path == NULL) {
+        return REEVE_OK;
+    }
+    REEVE_VALUE_AUTO base = NULL;
+    struct reeve_why why;
+    enum reeve_err err = reeve_file_read_value(path, &reeve_limits_file, &base, &why);
+    if (err != REEVE_OK) {
+        char text[640];
+        reeve_errors_add(errors, reeve_value_get(*value, "include"), "include", "%s", reeve_why_format(&why, text, sizeof text));
+        return err;
+    }
+    if (reeve_value_kind(base) == REEVE_NULL) {
+        return REEVE_OK; // an empty file
+    }
+    err = check_included(path, base, errors);
+    if (err == REEVE_OK) {
+        err = lay_over(base, *value);
+    }
+    if (err == REEVE_OK) {
+        reeve_value_free(*value);
+        *value = reeve_value_take(&base);
+    }
+    return err;
+}
+
 enum reeve_err config_load(const char *path, struct node_config *ret, struct reeve_errors *errors)
 {
     reeve_errors_init(errors, path);
@@ -571,6 +652,10 @@ enum reeve_err config_load(const char *path, struct node_config *ret, struct ree
     if (value == NULL || reeve_value_kind(value) == REEVE_NULL) {
         reeve_value_free(value);
         value = reeve_value_map(); // an empty file is a node with presets
+    }
+    err = include(&value, errors);
+    if (err != REEVE_OK) {
+        return err;
     }
     struct node_config config = {0};
     err = reeve_record_decode(&node_config_record, value, "", &config, errors);

@@ -61,6 +61,7 @@ struct legacy_security {
 };
 
 struct node_config {
+    char *include; // another file of the same form, read first; what stands here wins, `workers` of both count
     struct node_section node;
     struct reeve_broker broker;
     struct reeve_broker worker_broker; // what workers are given; without an url: `broker`
