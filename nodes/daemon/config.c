@@ -600,11 +600,14 @@ static enum reeve_err check_included(const char *path, const struct reeve_value 
     }
     reeve_errors_init(own, path);
     enum reeve_err err = reeve_record_decode(&node_config_record, value, "", &config, own);
+    if (err == REEVE_OK) {
+        config.specs = (struct reeve_specs){0};
+        config.path = NULL;
+        err = load_inline_specs(&config, own);
+        config_done(&config);
+    }
     take_errors(errors, "include", own);
     free(own);
-    if (err == REEVE_OK) {
-        reeve_record_done(&node_config_record, &config);
-    }
     return err;
 }
 

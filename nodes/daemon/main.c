@@ -81,8 +81,7 @@ static void print_errors(const struct reeve_errors *errors)
 {
     for (size_t i = 0; i < errors->len; i++) {
         char text[640];
-        (void)fprintf(stderr, "%s%s\n", errors->items[i].warning ? "warning: " : "",
-                      reeve_error_format(errors, i, text, sizeof text));
+        (void)fprintf(stderr, "%s\n", reeve_error_format(errors, i, text, sizeof text));
     }
     if (errors->errors + errors->warnings > errors->len) {
         (void)fprintf(stderr, "... and %zu more\n", errors->errors + errors->warnings - errors->len);
