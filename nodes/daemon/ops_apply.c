@@ -36,6 +36,9 @@ static bool event_after(const struct worker *worker, enum change change, enum re
         return change != CHANGE_NONE;
     }
     *ret = change == CHANGE_RESTART ? REEVE_EVENT_RESTART : REEVE_EVENT_START;
+    if (worker->machine.state == REEVE_STATE_RESTARTING) {
+        return change != CHANGE_NONE; // the back-off was for the spec before
+    }
     return change == CHANGE_RESTART || !worker->machine.wanted || worker->machine.state == REEVE_STATE_CREATED ||
            worker->machine.state == REEVE_STATE_STOPPED;
 }
@@ -168,7 +171,8 @@ static void apply_one(struct pending *pending, struct target *target, struct ree
     target->goal = worker->spec.desired == REEVE_DESIRED_RUNNING ? GOAL_RUNNING : GOAL_GONE;
     target->run = change == CHANGE_RESTART ? worker->last_run : 0;
     if (!event_after(worker, change, &event)) {
-        target->goal = change == CHANGE_NONE && worker->machine.state == REEVE_STATE_FAILED ? GOAL_NONE : target->goal;
+        bool waits = worker->machine.state == REEVE_STATE_FAILED || worker->machine.state == REEVE_STATE_RESTARTING;
+        target->goal = change == CHANGE_NONE && waits ? GOAL_NONE : target->goal; // its state is in the reply
         return;
     }
     if (event == REEVE_EVENT_STOP) {
