@@ -190,6 +190,27 @@ static enum reeve_err check_admission(const struct pending *pending, struct reev
 
 // ---- accept and act -------------------------------------------------------------------------------------------
 
+static void mark_intended(const struct pending *pending, bool intended)
+{
+    for (size_t i = 0; i < pending->targets_len; i++) {
+        struct worker *worker = target_worker(pending, &pending->targets[i]);
+        if (worker != NULL) {
+            worker->intended = intended;
+        }
+    }
+}
+
+// Commands to one worker run in order [cmd-5]: what was accepted in this turn and may be about the same worker is
+// carried out before the next is checked against a state that is about to change.
+static void settle_earlier(const struct pending *pending)
+{
+    struct daemon *daemon = pending->daemon;
+    const struct worker *worker = daemon_worker(daemon, pending->worker); // NULL: of the node, or of one to come
+    if (daemon->after_len > 0 && (worker == NULL || worker->intended)) {
+        daemon_commit(daemon);
+    }
+}
+
 static void act(struct pending *pending)
 {
     pending->acted = true;
@@ -199,6 +220,7 @@ static void act(struct pending *pending)
 static void accepted(struct daemon *daemon, bool committed, const struct reeve_why *why, void *arg)
 {
     struct pending *pending = arg;
+    mark_intended(pending, false);
     if (committed) {
         pending_reply(pending, REEVE_PHASE_ACCEPTED, REEVE_OK, NULL, NULL);
         act(pending);
@@ -241,6 +263,7 @@ static void journal_and_accept(struct pending *pending)
     (void)store_journal_put(pending->daemon->store, &stored,
                             NULL); /* a failure breaks the turn: `accepted` learns it */
     pending->journaled = true;
+    mark_intended(pending, true);
     daemon_after_commit(pending->daemon, accepted, pending);
 }
 
@@ -266,6 +289,7 @@ static void dispatch(struct pending *pending)
 {
     struct reeve_why why = {0};
     const struct op *op = pending->op;
+    settle_earlier(pending);
     enum reeve_err err = check_admission(pending, &why);
     if (err == REEVE_OK) {
         err = check_args(pending, &why);

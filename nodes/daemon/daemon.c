@@ -77,7 +77,7 @@ static void publish_dirty(struct daemon *daemon)
 
 // One transaction, then the records, then what waited for it: who reads `done` finds the record that it is about. What
 // that does belongs to the next transaction.
-static void end_one_turn(struct daemon *daemon)
+void daemon_commit(struct daemon *daemon)
 {
     struct reeve_why why = {0};
     struct after_commit *after = daemon->after;
@@ -105,7 +105,7 @@ static void turn_end(uv_prepare_t *handle)
 {
     struct daemon *daemon = handle->data;
     while (daemon->after_len > 0 || store_dirty(daemon->store)) {
-        end_one_turn(daemon);
+        daemon_commit(daemon);
     }
     if (daemon->any_dirty) {
         publish_dirty(daemon);
@@ -622,7 +622,7 @@ static void free_commands(struct daemon *daemon)
 void daemon_done(struct daemon *daemon)
 {
     while (daemon->store != NULL && (daemon->after_len > 0 || store_dirty(daemon->store))) {
-        end_one_turn(daemon);
+        daemon_commit(daemon);
     }
     uv_close((uv_handle_t *)&daemon->turn_end, NULL);
     reeve_timer_close(&daemon->heartbeat, NULL);

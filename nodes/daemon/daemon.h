@@ -60,6 +60,7 @@ struct worker {
     int64_t stored_restarts;
     off_t log_start; // size of its log file when the newest run was launched
 
+    bool intended;         // a command of this turn is about it and not yet carried out
     bool removing;         // goes away as soon as its process is gone
     bool cleanup_due;      // ephemeral and finished
     bool dirty;            // its process record has to be published at the end of the turn
@@ -123,6 +124,7 @@ void daemon_done(struct daemon *daemon);
 // Run `fn` when the transaction of this turn is on disk (or failed to be). Out of memory: at once, as failed.
 void daemon_after_commit(struct daemon *daemon,
                          void (*fn)(struct daemon *daemon, bool committed, const struct reeve_why *why, void *arg), void *arg);
+void daemon_commit(struct daemon *daemon); // end the turn here: what waits for its commit happens now
 void daemon_worker_gone(struct daemon *daemon); // a worker's process ended or a worker was removed: may end the way out
 struct worker *daemon_worker(const struct daemon *daemon, const char *name);
 
