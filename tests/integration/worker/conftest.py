@@ -17,8 +17,9 @@ class Probe:
     def __init__(self, broker, directory, name="mm-1", version=5, run=1, heartbeat_ms=20000, config=None, env=None,
                  pass_fds=(), role="worker"):
         directory.mkdir(exist_ok=True)
-        self.broker, self.name, self.stderr = broker, name, directory / f"{name}-{os.urandom(3).hex()}.log"
-        broker_file = directory / f"broker-{version}.json"
+        unique = f"{name}-{os.urandom(4).hex()}"  # others of that name may be reading theirs
+        self.broker, self.name, self.stderr = broker, name, directory / f"{unique}.log"
+        broker_file = directory / f"{unique}.json"
         self._write(broker_file, {"url": f"mqtt://127.0.0.1:{broker.port}", "username": role,
                                   "password": broker.users[role], "version": {5: "5", 4: "3.1.1"}[version]})
         environment = {"PATH": "/usr/bin:/bin", "REEVE_ROOT": broker.root, "REEVE_NODE": broker.node,
