@@ -25,6 +25,9 @@
 #define PASSWORD_MAX     4096
 #define CLIENT_ID_SIZE   (REEVE_NAME_SIZE + 9)
 #define WILL_MAX         8192 // [topic-5]
+// A local broker answers in less; a far one costs a few wake-ups that send nothing.
+#define KICK_MIN_MS 5
+#define KICK_MAX_MS 1000
 
 const struct reeve_bus_timing reeve_bus_timing_preset = {
     .backoff_min_ms = 100, // [session-8]
@@ -108,6 +111,35 @@ void reeve_bus_set_timing(struct reeve_bus *bus, const struct reeve_bus_timing *
     bus->timing = *timing;
 }
 
+// ---- lost wake-ups of Paho's sending thread ------------------------------------------------------------------
+
+void reeve_bus_expect_answer(struct reeve_bus *bus)
+{
+    bus->kick_ms = KICK_MIN_MS;
+    if (!reeve_timer_armed(&bus->kick)) {
+        reeve_timer_start(&bus->kick, bus->kick_ms, 0);
+    }
+}
+
+static void on_kick(struct reeve_timer *timer, void *arg)
+{
+    struct reeve_bus *bus = arg;
+    bool awaited = bus->connecting || bus->closing || reeve_outbox_in_flight(bus->outbox) > 0 ||
+                   (bus->connected && !reeve_subscriptions_all_answered(bus->subscriptions));
+    if (!awaited || bus->kick_ms > KICK_MAX_MS) {
+        return; // past a second Paho looks by itself
+    }
+    reeve_paho_kick();
+    reeve_timer_start(timer, bus->kick_ms, 0);
+    bus->kick_ms *= 2;
+}
+
+static bool disconnect(struct reeve_bus *bus, bool goodbye)
+{
+    reeve_bus_expect_answer(bus);
+    return reeve_paho_disconnect(bus->paho, goodbye);
+}
+
 // ---- connecting --------------------------------------------------------------------------------------------
 
 static void arm_guard(struct reeve_bus *bus, int64_t delay_ms)
@@ -172,6 +204,7 @@ static void connect_now(struct reeve_bus *bus, const char *cause)
         arm_guard(bus, 3 * bus->timing.connect_ms);
         err = connect_with(bus, &password, &will, &why);
         bus->connecting = err == REEVE_OK;
+        reeve_bus_expect_answer(bus);
     }
     forget(&password);
     if (err != REEVE_OK) {
@@ -224,7 +257,7 @@ static void stop_timers(struct reeve_bus *bus)
 static void drop_session(struct reeve_bus *bus, const struct reeve_why *why)
 {
     if (bus->connected && !bus->closing) {
-        bus->closing = reeve_paho_disconnect(bus->paho, false);
+        bus->closing = disconnect(bus, false);
     }
     bus->connected = false;
     bus->was_ready = false;
@@ -320,7 +353,7 @@ static void on_connected(struct reeve_bus *bus, const struct reeve_handover_reco
 {
     bus->connecting = false;
     if (bus->state != REEVE_BUS_CONNECTING && bus->state != REEVE_BUS_LEAVING) {
-        bus->closing = reeve_paho_disconnect(bus->paho, false); // nobody waits for it any more
+        bus->closing = disconnect(bus, false); // nobody waits for it any more
         return;
     }
     bus->connected = true;
@@ -329,7 +362,7 @@ static void on_connected(struct reeve_bus *bus, const struct reeve_handover_reco
     bus->packet_size_max = record->connected.packet_size_max;
     bus->received_mono = reeve_clock_mono_ms();
     if (bus->state == REEVE_BUS_LEAVING) {
-        bus->closing = reeve_paho_disconnect(bus->paho, true);
+        bus->closing = disconnect(bus, true);
         return;
     }
     (void)reeve_nodelay_set(bus->url.port); /* without it everything works, slower: the bench tells */
@@ -419,7 +452,7 @@ static void leave_if_flushed(struct reeve_bus *bus)
     if (waiting || reeve_outbox_in_flight(bus->outbox) > 0) {
         return;
     }
-    bus->closing = reeve_paho_disconnect(bus->paho, true);
+    bus->closing = disconnect(bus, true);
     if (!bus->closing) {
         finish_leaving(bus, "the connection was gone already");
     }
@@ -434,7 +467,7 @@ static void on_leave_deadline(struct reeve_timer *timer, void *arg)
     }
     if (bus->connected && !bus->closing) {
         // What waits is given up, the goodbye is not: it costs one packet more.
-        bus->closing = reeve_paho_disconnect(bus->paho, true);
+        bus->closing = disconnect(bus, true);
         if (bus->closing) {
             reeve_timer_start(&bus->leave, 1000, bus->generation);
             return;
@@ -674,7 +707,7 @@ static void on_timer_closed(struct reeve_timer *timer, void *arg)
 // The parts that live on the loop. From here on only reeve_bus_free() ends it.
 static void close_handles(struct reeve_bus *bus)
 {
-    struct reeve_timer *timers[] = {&bus->retry, &bus->guard, &bus->echo, &bus->leave};
+    struct reeve_timer *timers[] = {&bus->retry, &bus->guard, &bus->echo, &bus->leave, &bus->kick};
     bus->closing_handles = REEVE_ARRAY_LEN(timers) + 1 + (bus->requests != NULL ? 1 : 0);
     for (size_t i = 0; i < REEVE_ARRAY_LEN(timers); i++) {
         reeve_timer_close(timers[i], on_timer_closed);
@@ -692,6 +725,7 @@ static void init_timers(struct reeve_bus *bus)
     reeve_timer_init(loop, &bus->guard, on_guard, bus);
     reeve_timer_init(loop, &bus->echo, on_echo_due, bus);
     reeve_timer_init(loop, &bus->leave, on_leave_deadline, bus);
+    reeve_timer_init(loop, &bus->kick, on_kick, bus);
 }
 
 enum reeve_err reeve_bus_new(const struct reeve_bus_options *options, struct reeve_bus **ret, struct reeve_why *why)

@@ -33,6 +33,7 @@ struct reeve_handover {
     size_t messages, bytes; // of messages in the ring
     size_t waiting;         // threads in `room`
     bool calling;           // the loop is, or wants to be, inside Paho
+    bool draining;          // the loop takes records and will look again: no need to wake it
     bool overflow;
     uint64_t lost, stalls;
 };
@@ -200,7 +201,7 @@ void reeve_handover_put(struct reeve_handover *handover, const struct reeve_hand
 {
     lock(handover);
     bool taken = admit(handover, record);
-    bool first = handover->ring.len == 0;
+    bool wake = (handover->ring.len == 0 && !handover->draining) || !taken;
     if (taken) {
         push(&handover->ring, record);
     } else {
@@ -212,7 +213,7 @@ void reeve_handover_put(struct reeve_handover *handover, const struct reeve_hand
         struct reeve_handover_record refused = *record;
         reeve_handover_record_done(&refused);
     }
-    if (first || !taken) {
+    if (wake) {
         (void)uv_async_send(&handover->async); /* fails only on a closing handle: then nobody listens */
     }
 }
@@ -222,6 +223,7 @@ bool reeve_handover_take(struct reeve_handover *handover, struct reeve_handover_
     lock(handover);
     struct ring *ring = &handover->ring;
     bool any = ring->len > 0;
+    handover->draining = any;
     bool signal = false;
     if (any) {
         *ret = ring->records[ring->head];

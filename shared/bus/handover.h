@@ -82,7 +82,8 @@ void reeve_handover_put(struct reeve_handover *handover, const struct reeve_hand
 
 // ---- the loop ----
 
-// The next record; false when there is none. The caller owns it: reeve_handover_record_done().
+// The next record; false when there is none. Whoever stops before that must call reeve_handover_wake(). The caller owns
+// it: reeve_handover_record_done().
 bool reeve_handover_take(struct reeve_handover *handover, struct reeve_handover_record *ret);
 void reeve_handover_record_done(struct reeve_handover_record *record);
 void reeve_handover_wake(struct reeve_handover *handover); // call `wake` in the next turn

@@ -293,15 +293,29 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
 
 // ---- life --------------------------------------------------------------------------------------------------
 
+// For reeve_paho_kick(): never connects, holds one message.
+static MQTTAsync kicker;
+
 // A second call would initialise mutexes that Paho's threads are using.
 static void init_once(void)
 {
     static bool done;
-    if (!done) {
-        MQTTAsync_init_options init = MQTTAsync_init_options_initializer;
-        init.do_openssl_init = 1;
-        MQTTAsync_global_init(&init);
-        done = true;
+    if (done) {
+        return;
+    }
+    done = true;
+    MQTTAsync_init_options init = MQTTAsync_init_options_initializer;
+    init.do_openssl_init = 1;
+    MQTTAsync_global_init(&init);
+    MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
+    create.sendWhileDisconnected = 1;
+    create.allowDisconnectedSendAtAnyTime = 1;
+    create.deleteOldestMessages = 1;
+    create.maxBufferedMessages = 1;
+    create.persistQoS0 = 0;
+    if (MQTTAsync_createWithOptions(&kicker, "tcp://127.0.0.1:1", "kick", MQTTCLIENT_PERSISTENCE_NONE, NULL, &create) !=
+        MQTTASYNC_SUCCESS) {
+        kicker = NULL; // out of memory: then a lost wake-up costs its second
     }
 }
 
@@ -583,6 +597,13 @@ enum reeve_err reeve_paho_send(struct reeve_paho *paho, uint32_t slot, const str
     MQTTProperties_free(&message.properties);
     *ret_token = options.token;
     return call_result(paho, rc, from->topic, why);
+}
+
+void reeve_paho_kick(void)
+{
+    if (kicker != NULL) {
+        (void)MQTTAsync_send(kicker, "k", 0, NULL, 0, 0, NULL); /* goes nowhere: the signal is all */
+    }
 }
 
 uint64_t reeve_paho_refused_size(const struct reeve_paho *paho)

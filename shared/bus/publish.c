@@ -86,6 +86,7 @@ static bool send_one(struct reeve_bus *bus, const struct reeve_outbox_item *item
     enum reeve_err err = reeve_paho_send(bus->paho, slot, item, &token, &why);
     if (err == REEVE_OK) {
         reeve_outbox_sent(bus->outbox, slot, token);
+        reeve_bus_expect_answer(bus);
         bus->stats.published++;
         bus->stats.published_bytes += bytes;
         return true;

@@ -62,6 +62,7 @@ void reeve_bus_subscribe_all(struct reeve_bus *bus)
         struct reeve_why why = {0};
         enum reeve_err err = reeve_paho_subscribe(bus->paho, first_slot(bus) + index, &subscription, &token, &why);
         reeve_subscriptions_asked(bus->subscriptions, index, token);
+        reeve_bus_expect_answer(bus);
         if (err == REEVE_OFFLINE) {
             return; // LOST is under way
         }

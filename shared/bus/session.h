@@ -69,6 +69,8 @@ struct reeve_bus {
     struct reeve_timer guard; // of the present state
     struct reeve_timer echo;  // READY
     struct reeve_timer leave; // LEAVING
+    struct reeve_timer kick;  // while an answer of Paho is awaited
+    int64_t kick_ms;          // its delay
     void (*stopped)(struct reeve_bus *bus, void *arg);
     void *stopped_arg;
     size_t closing_handles; // of uv, while being freed
@@ -82,6 +84,7 @@ void reeve_bus_set_timing(struct reeve_bus *bus, const struct reeve_bus_timing *
 void reeve_bus_on_suback_complete(struct reeve_bus *bus);
 void reeve_bus_on_echo(struct reeve_bus *bus);
 void reeve_bus_end_session(struct reeve_bus *bus, const struct reeve_why *why);
+void reeve_bus_expect_answer(struct reeve_bus *bus); // after every call that makes Paho send something
 
 // publish.c
 void reeve_bus_pump(struct reeve_bus *bus); // sends what the window allows
