@@ -5,10 +5,17 @@
 //
 // Files of a run, in <state>/runs/<worker>/<run>/ (0700):
 //   plan   what the shim was told; also what an adopting daemon reads         written before the shim starts
-//   sock   the shim's Unix socket                                             while the shim lives
+//   sock   the shim's Unix socket: whoever can connect knows that it lives    listens before the shim starts
 //   start  pid, start time of the process                                     written by the shim after exec
 //   exit   the outcome, written atomically                                    after the process and its group are gone
-// and the logs in <state>/logs/<worker>/current, .1, .2 ... which outlive runs.
+// and the logs in run_plan.log_dir, which outlive runs: `current`, `.1` (the one before), `.2` ... An entry is a line:
+//   2026-11-22T12:46:18.123Z o text    o stdout, e stderr, s the shim's own word ("run 7 started pid=123", "run 7 ended ...");
+//   2026-11-22T12:46:18.123Z O text    O and E: the line goes on in the next entry of that letter (8 KiB, or 1 s without newline)
+//
+// The worker finds in its environment, beside what the plan says: REEVE_RUN_TOKEN (by which its descendants are known should the
+// shim be killed), REEVE_NOTIFY_FD=3 (when ready is NOTIFY, or with a watchdog), REEVE_WATCHDOG_MS.
+// It runs with no_new_privs (so no sudo and no file capabilities), umask 022, no descriptor but 0 to 3, and dies with its shim.
+// Texts that come from the worker (status, error) are bytes: UTF-8 is not checked here.
 #ifndef REEVED_RUN_H
 #define REEVED_RUN_H
 
@@ -27,11 +34,11 @@ struct run_plan {
     const char *cwd;         // NULL = /
     uid_t uid;               // (uid_t)-1 = as the daemon
     gid_t gid;
-    const char *user;        // for initgroups; NULL = none
+    const char *user;        // for supplementary groups (asks NSS, which may block); NULL = none
     int64_t nofile;          // 0 = as the daemon
-    int stop_signal;
+    int stop_signal; // 0 = SIGTERM
     int64_t stop_grace_ms;
-    int64_t watchdog_ms;     // 0 = none; SIGABRT, then SIGKILL of the group after 2 s
+    int64_t watchdog_ms;     // 0 = none; counts from ready (NOTIFY) or start; SIGABRT, then SIGKILL of the group after 2 s
     enum run_ready ready;
     int64_t log_bytes_max;   // of one file
     int64_t log_files_max;   // rotated ones kept
@@ -65,11 +72,12 @@ struct run_handlers {
     void (*status)(struct run *run, const char *text, void *arg); // STATUS=... through the notify descriptor; may be NULL
     void (*log_grew)(struct run *run, void *arg);               // only while run_watch_log(run, true); damped to one per 20 ms
     void (*log_failed)(struct run *run, const char *error, bool recovered, void *arg); // disk full for logs; the process goes on
-    // The process and all of its group are gone, and the shim with them. Called once; the run is freed after it returns.
+    // The process and all of its group are gone; the shim is leaving. Called once; the run is freed after it returns, so this
+    // is where the outcome has to be stored: a shim that could not write `exit` holds it until then.
     void (*ended)(struct run *run, const struct run_outcome *outcome, void *arg);
 };
 
-// Where runs live. One per daemon.
+// Where runs live. One per daemon; outlives its runs.
 struct run_host {
     uv_loop_t *loop;
     const char *state_dir; // absolute
@@ -78,13 +86,15 @@ struct run_host {
 };
 
 // Write the plan and start the shim, detached (own session, not our child). Returns before the process exists; handlers
-// follow. Errors (disk full, fork) leave nothing behind.
+// follow. Errors (disk full, fork) leave nothing behind. A run number is used once: CONFLICT when its folder exists.
+// The shim becomes a child of init: a daemon that is process 1 of a container has to reap it.
 enum reeve_err run_start(const struct run_host *host, const struct run_plan *plan, void *arg, struct run **ret,
                          struct reeve_why *why);
 // Take over what a former daemon left in runs/<worker>/: the newest run. *ret NULL when there is nothing alive;
 // then *ret_outcome (when `has_outcome`) is how the last run ended while nobody looked. A live one gets its handlers called
 // (started again, ready again when it was) from the loop. A process whose shim is dead is ended by (pid, start time, boot id) and
-// pidfd and reported as `lost`. Also removes older run folders.
+// pidfd and reported as `lost`: as the outcome when nothing of it was left, else `run` is set and `ended` follows from the loop
+// (never `started`) once the rest is gone. Also removes older run folders.
 struct run_adopted {
     struct run *run;         // alive; or NULL
     bool has_outcome;        // ended meanwhile, or lost
@@ -98,7 +108,7 @@ int64_t run_number(const struct run *run);
 pid_t run_pid(const struct run *run); // 0 before `started`
 void *run_arg(const struct run *run);
 // Stop signal now, SIGKILL to the group after the grace time: both by the shim, so also when this daemon dies.
-// grace_ms < 0 = the plan's.
+// grace_ms < 0 = the plan's. A second stop can shorten the grace time, not prolong it, and does not repeat the signal.
 void run_stop(struct run *run, int64_t grace_ms);
 void run_kill(struct run *run); // SIGKILL to process, group and descendants
 enum reeve_err run_signal(struct run *run, int signal, struct reeve_why *why); // to the process alone

@@ -151,6 +151,9 @@ void link_on_connect(struct shim *shim)
         (void)close(fd);
         return;
     }
+    if (shim->link >= 0) {
+        link_on_message(shim); // the last orders of the one before
+    }
     drop_link(shim); // only the newest daemon counts
     shim->link = fd;
     tell_everything(shim);

@@ -3,6 +3,8 @@
 
 #include <reeve/buf.h>
 #include <reeve/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shim/sweep.h"
@@ -85,6 +87,7 @@ void fixture_disarm(struct fixture *f)
 int fixture_setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
+    (void)umask(077); // a daemon's own, which no worker may inherit
     (void)snprintf(f->dir, sizeof(f->dir), "/tmp/reeve-runs-XXXXXX");
     if (f == NULL || mkdtemp(f->dir) == NULL || uv_loop_init(&f->loop) != 0) {
         return -1;
@@ -109,6 +112,10 @@ int fixture_teardown(void **state)
         // until every handle is closed
     }
     assert_int_equal(uv_loop_close(&f->loop), 0);
+    char runs[PATH_MAX];
+    (void)snprintf(runs, sizeof(runs), "%s/runs", f->dir);
+    (void)umount2(runs, MNT_DETACH); // what a failed test left mounted
+    (void)umount2(f->log_dir, MNT_DETACH);
     (void)reeve_dir_remove(f->dir, NULL);
     free(f);
     return 0;

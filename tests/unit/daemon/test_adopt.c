@@ -153,6 +153,25 @@ static void newest_connection_counts(void **state)
     WAIT_FOR(f, f->ended == 1);
 }
 
+// A daemon that gives an order and dies at once is obeyed, even when its successor connects in the same turn of the
+// shim.
+static void last_orders_of_a_replaced_daemon_count(void **state)
+{
+    struct fixture *f = *state;
+    const struct run_plan plan = fixture_plan(f, "pause", NULL);
+    struct sweep_stat stat;
+    fixture_start(f, &plan);
+    WAIT_FOR(f, f->started == 1);
+    assert_true(sweep_stat(f->pid, &stat));
+    assert_int_equal(kill(stat.ppid, SIGSTOP), 0); // so that both wait for it together
+    run_stop(f->run, -1);
+    run_detach(f->run);
+    (void)adopt(f);
+    assert_int_equal(kill(stat.ppid, SIGCONT), 0);
+    WAIT_FOR(f, f->ended == 1);
+    assert_string_equal(f->outcome.cause, "stop");
+}
+
 static void stop_goes_on_without_the_daemon(void **state)
 {
     struct fixture *f = *state;
@@ -443,6 +462,7 @@ int main(void)
         ADOPT_TEST(adopted_run_tells_its_true_exit_code),
         ADOPT_TEST(run_that_ended_meanwhile_is_reported),
         ADOPT_TEST(newest_connection_counts),
+        ADOPT_TEST(last_orders_of_a_replaced_daemon_count),
         ADOPT_TEST(stop_goes_on_without_the_daemon),
         ADOPT_TEST(outcome_that_cannot_be_written_is_held),
         ADOPT_TEST(daemon_may_be_killed_at_any_instant),

@@ -45,14 +45,17 @@ static void failed_exec_says_why(void **state)
     static const char *const cases[][3] = {
         {"/no/such/program", NULL, "execve /no/such/program: No such file or directory"},
         {"no-such-program", NULL, "execve no-such-program: No such file or directory"},
+        {"group", NULL, "execve group: Permission denied"}, // in /etc, and nowhere after it
         {"/etc/passwd", NULL, "execve /etc/passwd: Permission denied"},
-        {"true", "/no/such/folder", "chdir /no/such/folder: No such file or directory"},
+        {"/bin/true", "/no/such/folder", "chdir /no/such/folder: No such file or directory"},
     };
     for (size_t i = 0; i < REEVE_ARRAY_LEN(cases); i++) {
         const char *const argv[] = {cases[i][0], NULL};
+        const char *const env[] = {"PATH=/etc:/no/such/folder", NULL};
         struct run_plan plan = fixture_plan(f, "", "");
         plan.run = (int64_t)i + 1;
         plan.argv = argv;
+        plan.env = env;
         plan.cwd = cases[i][1];
         fixture_start(f, &plan);
         WAIT_FOR(f, f->ended == (int)i + 1);

@@ -207,7 +207,7 @@ static void full_log_disk_is_told_and_survived(void **state)
     empty_disk(f->log_dir);
     WAIT_FOR(f, f->log_recoveries == 1);
     assert_non_null(strstr(f->log_error, "lines dropped"));
-    assert_true(atoi(f->log_error) >= 10);
+    assert_int_equal(atoi(f->log_error), 20);
     assert_int_equal(run_signal(f->run, SIGUSR1, NULL), REEVE_OK);
     WAIT_FOR(f, f->statuses == 21);
     run_kill(f->run);
