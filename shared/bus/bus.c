@@ -454,7 +454,8 @@ static void leave_if_flushed(struct reeve_bus *bus)
     }
     bus->closing = disconnect(bus, true);
     if (!bus->closing) {
-        finish_leaving(bus, "the connection was gone already");
+        bus->connected = false; // it was gone already
+        reeve_timer_start(&bus->leave, 0, bus->generation);
     }
 }
 

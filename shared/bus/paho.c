@@ -2,8 +2,8 @@
 // Must not decide anything about sessions, and must not call Paho from its callbacks.
 #include "paho.h"
 
+#include "paho_library.h"
 #include "paho_threads.h"
-#include <MQTTAsync.h>
 #include <pthread.h>
 #include <reeve/clock.h>
 #include <reeve/log.h>
@@ -321,6 +321,10 @@ static void init_once(void)
 
 enum reeve_err reeve_paho_new(const struct reeve_paho_options *options, struct reeve_paho **ret, struct reeve_why *why)
 {
+    enum reeve_err err = reeve_paho_load(options->tls, why);
+    if (err != REEVE_OK) {
+        return err;
+    }
     struct reeve_paho *paho = calloc(1, sizeof(*paho) + options->slots * sizeof(paho->slots[0]));
     if (paho == NULL) {
         return reeve_fail(why, REEVE_NOMEM, "no memory for the MQTT client");

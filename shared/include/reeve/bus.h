@@ -67,17 +67,22 @@ struct reeve_bus_options {
     void (*on_lost)(struct reeve_bus *bus, const struct reeve_why *why, int64_t retry_ms, void *arg);
     void (*on_room)(struct reeve_bus *bus, void *arg); // queues fell below half after a LIMIT: producers may go on
     void *arg;
-    bool fail_fast; // CLI: report the first failed connect through on_lost and stay idle instead of retrying
+    // CLI: until it was ready once, a failure is reported through on_lost (retry_ms -1) and the bus stays idle instead of retrying.
+    bool fail_fast;
 };
 
 enum reeve_err reeve_bus_new(const struct reeve_bus_options *options, struct reeve_bus **ret, struct reeve_why *why);
 void reeve_bus_start(struct reeve_bus *bus);
-// Flush what is queued (at most `deadline_ms`), DISCONNECT (so no will), then `stopped` once. Subscriptions stay for a later start.
+// Flush what is queued (at most `deadline_ms`), DISCONNECT (so no will), then `stopped` (NULL allowed) once, never from inside. Open
+// requests end with OFFLINE; subscriptions, and replies and events that could not be sent, stay for a later start.
 // The goodbye status is the owner's to publish before it calls this.
 void reeve_bus_stop(struct reeve_bus *bus, int64_t deadline_ms, void (*stopped)(struct reeve_bus *bus, void *arg), void *arg);
-// Drop the session without a DISCONNECT the broker could take for a goodbye, and connect anew with a new epoch.
+// Drop the session without a DISCONNECT the broker could take for a goodbye (MQTT 5: reason 0x04, which sends the will; 3.1.1 has no
+// such thing: no will there), and connect anew with a new epoch. Does nothing while there is no session.
 void reeve_bus_renew(struct reeve_bus *bus, const char *cause);
-void reeve_bus_free(struct reeve_bus *bus); // after `stopped` or before start; NULL allowed
+// After `stopped` or before start; NULL allowed. Messages left end with CANCELLED. The memory goes when the loop has turned once
+// more (reeve_loop_finish() does); Paho's handle stays until the process ends.
+void reeve_bus_free(struct reeve_bus *bus);
 
 enum reeve_bus_state reeve_bus_state(const struct reeve_bus *bus);
 uint64_t reeve_bus_epoch(const struct reeve_bus *bus); // of the current or last session
@@ -90,8 +95,9 @@ uv_loop_t *reeve_bus_loop(const struct reeve_bus *bus);
 typedef void reeve_bus_handler(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg);
 #define REEVE_BUS_NO_RETAINED 1u // commands: asks for no retained messages (MQTT 5); on 3.1.1 they arrive with retained = true
 // Full filter (root included). A handler per pattern; overlapping patterns each get the message once. Before start or at any time;
-// re-subscribed on every connect; a refused SUBACK fails the session (on_lost names the filter).
-// `done` (NULL allowed): called once when the SUBACK of a subscription made while connected came.
+// re-subscribed on every connect; a refused SUBACK fails the session (on_lost names the filter). CONFLICT for a filter that is
+// there already. On MQTT 3.1.1 a broker may send a message once for each of several overlapping filters; every handler
+// that matches then gets each copy.
 enum reeve_err reeve_bus_subscribe(struct reeve_bus *bus, const char *filter, int qos, unsigned flags,
                                    reeve_bus_handler *handler, void *arg, struct reeve_why *why);
 enum reeve_err reeve_bus_unsubscribe(struct reeve_bus *bus, const char *filter);
@@ -115,12 +121,16 @@ struct reeve_bus_message {
     const char *response_topic; // MQTT 5
     const void *correlation;    // MQTT 5
     size_t correlation_len;
-    // Once: OK = acknowledged by the broker (QoS 1; not durable!) or written (QoS 0); DENIED with the reason code (MQTT 5);
-    // OFFLINE = lost with the session or dropped; LIMIT = pushed out of the queue. NULL = nobody asks.
+    // Once, for what reeve_bus_publish() took: OK = acknowledged by the broker (QoS 1; not durable!) or written (QoS 0); DENIED with
+    // the reason code (MQTT 5; 3.1.1 has no refusal); OFFLINE = lost with the session; LIMIT = pushed out of the queue;
+    // TIMEOUT = its expiry passed while it waited; CANCELLED = the bus was freed. NULL = nobody asks.
     void (*result)(struct reeve_bus *bus, enum reeve_err err, const struct reeve_why *why, void *arg);
     void *arg;
 };
-// Copies. OK = queued or sent. LIMIT = back-pressure: nothing was taken, wait for on_room. OFFLINE for STATE while not connected.
+// Copies. OK = queued or sent. Otherwise nothing was taken: LIMIT = back-pressure, wait for on_room (BULK: the queue is half full);
+// OFFLINE for STATE and BULK while not connected; INVALID for a topic that can't be published to and for a payload larger than
+// message_bytes_max or than the broker takes. STATE goes out from on_session on, everything else from on_ready on.
+// Presence and replies have an eighth of the queue beyond its bound, so that a backlog of events does not stand in their way.
 // A REPLY or EVENT that was in flight when a session ended is sent again in the next (receivers deduplicate by id).
 enum reeve_err reeve_bus_publish(struct reeve_bus *bus, const struct reeve_bus_message *message, struct reeve_why *why);
 // A record as msgpack. `value` is only read.
@@ -129,15 +139,17 @@ enum reeve_err reeve_bus_publish_value(struct reeve_bus *bus, const struct reeve
 
 // ---- requests ----------------------------------------------------------------------------------------------
 
-// Called for every reply of the command, the last time with a terminal phase, or with err TIMEOUT / OFFLINE and reply NULL.
+// Called for every reply of the command, the last time with a terminal phase, or with reply NULL and err: TIMEOUT, OFFLINE (the
+// bus was stopped), or what became of the message when it could not be delivered (DENIED, LIMIT).
 typedef void reeve_bus_reply(struct reeve_bus *bus, enum reeve_err err, const struct reeve_reply *reply, void *arg);
 // Send `command` (its id is made when NULL; reply address, issuer and expiry are filled in) to the full topic `topic`.
-// Replies are taken from reply/<client>/<id>. Returns the id through ret_id (27 bytes, or NULL).
+// Replies are taken from reply/<client>/<id>. Returns the id through ret_id (27 bytes, or NULL; a longer id of the caller's own is
+// cut, it stands in command->id). CONFLICT while the same id waits.
 enum reeve_err reeve_bus_request(struct reeve_bus *bus, const char *topic, struct reeve_command *command, int64_t timeout_ms,
                                  reeve_bus_reply *on_reply, void *arg, char *ret_id, struct reeve_why *why);
 void reeve_bus_request_cancel(struct reeve_bus *bus, const char *id); // no further calls
 // Answer a received command: to its reply_to (with correlation), or, for a failing terminal phase with nobody listening, to
-// reply/anonymous/<id> [cmd-3].
+// reply/anonymous/<id> [cmd-3]. DENIED for a reply_to that reeve_topic_reply_allowed() refuses.
 enum reeve_err reeve_bus_answer(struct reeve_bus *bus, const struct reeve_command *command, const struct reeve_reply *reply);
 
 // ---- numbers -----------------------------------------------------------------------------------------------
