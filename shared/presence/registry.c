@@ -94,6 +94,10 @@ static bool in_grace(const struct reeve_registry *registry, int64_t now)
     return registry->reconnected > 0 && now < registry->reconnected + registry->grace_ms;
 }
 
+// A broker that is told to stop publishes the wills of all its clients and then closes, within milliseconds: what came
+// in just before the own loss is part of it.
+#define LAST_WILLS_MS 1000
+
 // A loss before the grace is over goes on with the former outage: what was judged before that one still stands.
 static void lose(struct reeve_registry *registry, int64_t at, int64_t now)
 {
@@ -102,7 +106,7 @@ static void lose(struct reeve_registry *registry, int64_t at, int64_t now)
         registry->disconnected =
             registry->disconnected > 0 ? registry->disconnected : 1; // 1: before anything was heard
     } else {
-        registry->disconnected = at;
+        registry->disconnected = at > LAST_WILLS_MS ? at - LAST_WILLS_MS : 1;
     }
 }
 
@@ -118,10 +122,18 @@ void reeve_registry_reconnected(struct reeve_registry *registry, int64_t now_mon
     if (!cut_off(registry) && registry->heard > 0) {
         lose(registry, registry->heard, now_mono);
     }
-    int64_t away_ms = registry->disconnected > 1 ? now_mono - registry->disconnected : 0;
+    int64_t away_ms = registry->disconnected > 1 ? now_mono - registry->disconnected - LAST_WILLS_MS : 0;
     int64_t grace_ms = away_ms > REEVE_GRACE_MS ? away_ms : REEVE_GRACE_MS;
     registry->grace_ms = grace_ms < REEVE_GRACE_MS_MAX ? grace_ms : REEVE_GRACE_MS_MAX;
     registry->reconnected = now_mono;
+}
+
+int64_t reeve_registry_held_until(const struct reeve_registry *registry, int64_t now_mono)
+{
+    if (cut_off(registry)) {
+        return INT64_MAX;
+    }
+    return in_grace(registry, now_mono) ? registry->reconnected + registry->grace_ms : 0;
 }
 
 // ---- looking ---------------------------------------------------------------------------------------------------

@@ -113,6 +113,8 @@ enum reeve_err reeve_registry_take(struct reeve_registry *registry, const struct
 #define REEVE_GRACE_MS_MAX 40000 // the longest back-off of a client, 30 s +- 20 %, and its connect
 void reeve_registry_disconnected(struct reeve_registry *registry, int64_t now_mono);
 void reeve_registry_reconnected(struct reeve_registry *registry, int64_t now_mono);
+// Until when verdicts are held: 0 = they are not, INT64_MAX = cut off.
+int64_t reeve_registry_held_until(const struct reeve_registry *registry, int64_t now_mono);
 const struct reeve_known_node *reeve_registry_node(const struct reeve_registry *registry, const char *node);
 const struct reeve_known_worker *reeve_registry_worker(const struct reeve_registry *registry, const char *node,
                                                        const char *worker);

@@ -318,12 +318,30 @@ static void an_outage_of_the_reader_is_no_evidence_until_the_others_had_time_to_
     assert_int_equal(verdict(141002), REEVE_STATE_RUNNING);
 }
 
+static void wills_that_came_just_before_the_loss_are_part_of_it(void **state)
+{
+    (void)state;
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", false, 100000);                           /* checked below */
+    (void)take(ROOT "/worker/alpha/dead/status", "{\"epoch\":5,\"at\":1}", false, 100000); /* checked below */
+    (void)take(ROOT "/worker/alpha/dead/lwt", "{\"epoch\":5}", false, 101000);             /* long before */
+    (void)take(LWT, "{\"epoch\":5}", false, 102500); /* the broker was told to stop */
+    assert_int_equal(verdict(102501), REEVE_STATE_LOST);
+    reeve_registry_disconnected(registry, 102510);
+    assert_int_equal(verdict(102511), REEVE_STATE_RUNNING);
+    const struct reeve_known_worker *dead = reeve_registry_worker(registry, "alpha", "dead");
+    assert_int_equal(reeve_registry_verdict(registry, dead, 102511).state, REEVE_STATE_LOST);
+}
+
 static void after_a_long_outage_the_grace_has_its_bound(void **state)
 {
     (void)state;
     (void)take(STATUS, "{\"epoch\":5,\"at\":1}", false, 1000); /* checked below */
-    reeve_registry_disconnected(registry, 1001);
+    assert_int_equal(reeve_registry_held_until(registry, 4999), 0);
+    reeve_registry_disconnected(registry, 5000);
+    assert_int_equal(reeve_registry_held_until(registry, 5001), INT64_MAX);
     reeve_registry_reconnected(registry, MONTH);
+    assert_int_equal(reeve_registry_held_until(registry, MONTH), MONTH + REEVE_GRACE_MS_MAX);
+    assert_int_equal(reeve_registry_held_until(registry, MONTH + REEVE_GRACE_MS_MAX), 0);
     assert_int_equal(verdict(MONTH + REEVE_GRACE_MS_MAX - 1), REEVE_STATE_RUNNING);
     assert_int_equal(verdict(MONTH + REEVE_GRACE_MS_MAX), REEVE_STATE_LOST);
 }
@@ -471,6 +489,7 @@ int main(void)
         TEST(a_record_above_the_bound_is_refused),
         TEST(random_bytes_on_every_topic_do_no_harm),
         TEST(an_outage_of_the_reader_is_no_evidence_until_the_others_had_time_to_return),
+        TEST(wills_that_came_just_before_the_loss_are_part_of_it),
         TEST(after_a_long_outage_the_grace_has_its_bound),
         TEST(a_loss_nobody_told_counts_from_when_something_was_last_heard),
         TEST(a_second_loss_within_the_grace_goes_on_with_the_first),
