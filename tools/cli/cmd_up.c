@@ -1,466 +1,433 @@
-// `reeve up`: a whole site on one machine, in the foreground. The broker is a worker of the node daemon; the daemon is our
-// child. Files first (up_files.c), then the daemon, then proof that the site answers, then waiting for a signal.
-// Must not: supervise anything itself: when the daemon ends, so do we.
+// up: a site in the foreground. Files, daemon, wait until it answers, tell, stay, and stop in order.
+// Must not: return while something of the site still runs, unless it says so.
 #include "commands.h"
 #include "output.h"
-#include "session.h"
-#include "up_files.h"
+#include "site.h"
+#include "up.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <reeve/clock.h>
 #include <reeve/codec.h>
-#include <reeve/file.h>
 #include <reeve/log.h>
+#include <reeve/presence.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_PRESET_MS 30000
-#define LEAVE_MS 120000 // far longer than the workers' grace times: reeved has its own, shorter deadline
-#define LOG_TAIL 2000
+#define READY_PRESET_MS 60000  // a first start on a slow machine, with a worker or two
+#define PORT_RETRY_MS   8000   // a broker that took its port answers far earlier
+#define LEAVE_MS        120000 // the sum of what stopping workers may take, grace times and all
+#define RESTART_MIN_MS  200    // of a daemon that died
+#define RESTART_MAX_MS  10000
+#define HEALTHY_MS      60000
 
-struct up {
-    struct up_site site;
-    int lock_fd;
-    pid_t daemon;
+struct upping {
+    struct up up;
+    uv_loop_t loop;
+    struct reeve_signals *signals;
+    struct reeve_timer timer;
+    bool timer_fired;
+    struct up_daemon daemon;
     bool daemon_ended;
-    int daemon_status;
-    sigset_t signals; // blocked, and taken by sigtimedwait
-    int64_t deadline_mono;
+    int signal; // that asked us to leave; 0
+    bool signal_again;
+    // while waiting for the first answer:
+    struct reeve_bus *bus;
+    struct reeve_broker broker;
+    bool answered, bus_stopped;
 };
 
-// ---- options ------------------------------------------------------------------------------------------------
+// ---- the loop, turned from outside ----------------------------------------------------------------------------
 
-static enum reeve_err own_bin_dir(char buf[PATH_MAX], struct reeve_why *why)
+static void on_signal(int number, void *arg)
 {
-    ssize_t len = readlink("/proc/self/exe", buf, PATH_MAX - 1);
+    struct upping *upping = arg;
+    if (number == SIGHUP) { // of a terminal that closes; with nohup it does not come
+        number = SIGTERM;
+    }
+    upping->signal_again = upping->signal != 0;
+    upping->signal = number;
+}
+
+static void on_timer(struct reeve_timer *timer, void *arg)
+{
+    (void)timer;
+    ((struct upping *)arg)->timer_fired = true;
+}
+
+static void on_daemon_ended(struct up_daemon *daemon, void *arg)
+{
+    (void)daemon;
+    ((struct upping *)arg)->daemon_ended = true;
+}
+
+// Until something happened: a signal, the daemon's end, the answer, the time (0 = none).
+static void await(struct upping *upping, int64_t timeout_ms)
+{
+    upping->timer_fired = false;
+    if (timeout_ms > 0) {
+        reeve_timer_start(&upping->timer, timeout_ms, 0);
+    }
+    while (upping->signal == 0 && !upping->daemon_ended && !upping->answered && !upping->timer_fired) {
+        (void)uv_run(&upping->loop, UV_RUN_ONCE);
+    }
+    reeve_timer_stop(&upping->timer);
+}
+
+// ---- the first answer -------------------------------------------------------------------------------------------
+
+// Of this start: its pid says so, an older retained status has another.
+static void on_status(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+{
+    (void)bus;
+    struct upping *upping = arg;
+    REEVE_VALUE_AUTO status = NULL;
+    if (reeve_msgpack_read(delivery->payload, delivery->payload_len, &reeve_limits_wire, NULL, &status, NULL) !=
+        REEVE_OK) {
+        return;
+    }
+    const char *state = reeve_get_str(status, "state");
+    bool there = state != NULL && strcmp(state, "offline") != 0;
+    if (there && reeve_get_int(status, "pid", 0) == upping->daemon.pid) {
+        upping->answered = true;
+    }
+}
+
+static void on_stopped(struct reeve_bus *bus, void *arg)
+{
+    (void)bus;
+    ((struct upping *)arg)->bus_stopped = true;
+}
+
+static void bus_end(struct upping *upping)
+{
+    if (upping->bus != NULL) {
+        upping->bus_stopped = false;
+        reeve_bus_stop(upping->bus, 1000, on_stopped, upping);
+        while (!upping->bus_stopped) {
+            (void)uv_run(&upping->loop, UV_RUN_ONCE);
+        }
+        reeve_bus_free(upping->bus);
+        upping->bus = NULL;
+    }
+    free(upping->broker.url);
+    free(upping->broker.password_file);
+    upping->broker = (struct reeve_broker){0};
+}
+
+static enum reeve_err bus_begin(struct upping *upping, struct reeve_why *why)
+{
+    char url[64];
+    char path[PATH_MAX];
+    char filter[REEVE_TOPIC_SIZE];
+    (void)snprintf(url, sizeof url, "mqtt://127.0.0.1:%d", (int)upping->up.port);
+    upping->broker = (struct reeve_broker){.url = strdup(url),
+                                           .username = (char *)(uintptr_t) "admin", // only read
+                                           .password_file = strdup(up_path(&upping->up, "credentials/admin", path))};
+    const struct reeve_bus_options options = {
+        .loop = &upping->loop, .broker = &upping->broker, .root = upping->up.root, .client = "admin"};
+    if (upping->broker.url == NULL || upping->broker.password_file == NULL) {
+        return reeve_fail(why, REEVE_NOMEM, "out of memory");
+    }
+    enum reeve_err err = reeve_bus_new(&options, &upping->bus, why);
+    if (err != REEVE_OK) {
+        return err;
+    }
+    (void)reeve_topic_make(filter, upping->up.root, "node/%s/status", upping->up.node);
+    err = reeve_bus_subscribe(upping->bus, filter, 1, 0, on_status, upping, why);
+    if (err == REEVE_OK) {
+        reeve_bus_start(upping->bus);
+    }
+    return err;
+}
+
+// ---- starting ---------------------------------------------------------------------------------------------------
+
+static enum reeve_err write_files(struct upping *upping, struct reeve_why *why)
+{
+    enum reeve_err err = up_write_broker(&upping->up, why);
+    return err == REEVE_OK ? up_config_write(&upping->up, why) : err;
+}
+
+// The last lines of what the daemon or the broker wrote, for who has to find out.
+static void show_tail(const struct upping *upping)
+{
+    char path[PATH_MAX];
+    output_note("what was written stands in %s", up_path(&upping->up, "reeved.log", path));
+}
+
+static enum reeve_err not_ready(struct upping *upping, struct reeve_why *why)
+{
+    int status = upping->daemon.status;
+    if (upping->signal != 0) {
+        return reeve_fail(why, REEVE_CANCELLED, "interrupted before the site answered");
+    }
+    show_tail(upping);
+    if (upping->daemon_ended && WIFEXITED(status)) {
+        return reeve_fail(why, REEVE_IO, "the node daemon ended with code %d", WEXITSTATUS(status));
+    }
+    if (upping->daemon_ended) {
+        return reeve_fail(why, REEVE_IO, "the node daemon was ended by signal %d", WTERMSIG(status));
+    }
+    return reeve_fail(why, REEVE_TIMEOUT, "the site does not answer");
+}
+
+static void leave(struct upping *upping);
+
+// One start of the daemon, until the site answers.
+static enum reeve_err start_once(struct upping *upping, int64_t timeout_ms, struct reeve_why *why)
+{
+    upping->answered = upping->daemon_ended = false;
+    enum reeve_err err = write_files(upping, why);
+    if (err == REEVE_OK) {
+        err = up_daemon_start(&upping->daemon, why);
+    }
+    if (err == REEVE_OK) {
+        err = bus_begin(upping, why);
+    }
+    if (err == REEVE_OK) {
+        await(upping, timeout_ms);
+    }
+    bus_end(upping);
+    return err == REEVE_OK && !upping->answered ? not_ready(upping, why) : err;
+}
+
+// A port that was free when it was chosen may be taken when the broker wants it. Once is bad luck.
+static enum reeve_err start(struct upping *upping, struct reeve_why *why)
+{
+    int64_t timeout_ms;
+    enum reeve_err err = site_timeout(upping->up.inv, READY_PRESET_MS, &timeout_ms, why);
+    if (err != REEVE_OK) {
+        return err;
+    }
+    bool may_retry = upping->up.port_chosen;
+    err = start_once(upping, may_retry && timeout_ms > PORT_RETRY_MS ? PORT_RETRY_MS : timeout_ms, why);
+    if (err != REEVE_TIMEOUT || !may_retry) {
+        return err;
+    }
+    output_note("no answer on port %d: trying another", (int)upping->up.port);
+    leave(upping);
+    err = up_choose_port(&upping->up, true, why);
+    return err == REEVE_OK ? start_once(upping, timeout_ms, why) : err;
+}
+
+// ---- leaving ----------------------------------------------------------------------------------------------------
+
+// SIGTERM to the daemon, which stops its workers, the broker last. It is never killed: that would leave them running.
+static void leave(struct upping *upping)
+{
+    int64_t end_mono = reeve_clock_mono_ms() + LEAVE_MS;
+    up_remove_site(&upping->up);
+    up_daemon_signal(&upping->daemon, SIGTERM);
+    while (upping->daemon.pid > 0 && reeve_clock_mono_ms() < end_mono) {
+        upping->timer_fired = upping->signal_again = false;
+        reeve_timer_start(&upping->timer, 3000, 0);
+        while (!upping->timer_fired && !upping->signal_again && upping->daemon.pid > 0) {
+            (void)uv_run(&upping->loop, UV_RUN_ONCE);
+        }
+        if (upping->daemon.pid > 0) {
+            output_note("waiting for the workers to stop (at most %d s more)",
+                        (int)((end_mono - reeve_clock_mono_ms()) / 1000));
+        }
+    }
+    reeve_timer_stop(&upping->timer);
+    if (upping->daemon.pid > 0) {
+        output_note("the node daemon (process %d) does not end; it is left to itself", (int)upping->daemon.pid);
+    }
+}
+
+// ---- staying ----------------------------------------------------------------------------------------------------
+
+static void tell_ready(const struct upping *upping)
+{
+    const struct up *up = &upping->up;
+    char preset[PATH_MAX] = "";
+    (void)site_dir_preset(preset, NULL); /* none: then it has to be named */
+    bool is_preset = strcmp(preset, up->dir) == 0;
+    const char *flag = is_preset ? "" : " --site ";
+    const char *dir = is_preset ? "" : up->dir;
+    if (opt_given(up->inv, OPT_JSON)) {
+        REEVE_VALUE_AUTO map = reeve_value_map();
+        reeve_put_str(map, "event", "ready");
+        reeve_put_str(map, "dir", up->dir);
+        reeve_put_str(map, "node", up->node);
+        reeve_put_str(map, "root", up->root);
+        reeve_put_int(map, "port", up->port);
+        (void)output_json(map, false); /* a closed stdout does not end a site */
+        return;
+    }
+    output_print("site ready\n  node %s, broker mqtt://127.0.0.1:%d, topics below %s\n  folder %s\n"
+                 "  look:  reeve ls%s%s\n  steer: reeve apply%s%s -f WORKERS.yaml\n  Ctrl-C stops it.\n",
+                 up->node, (int)up->port, up->root, up->dir, flag, dir, flag, dir);
+    (void)fflush(stdout); /* a closed stdout does not end a site */
+}
+
+static bool died(int status)
+{
+    return WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 2 &&
+                                   WEXITSTATUS(status) != REEVE_EXIT_DO_NOT_RESTART);
+}
+
+static enum reeve_err restart(struct upping *upping, int64_t *delay_ms, int64_t started_mono, struct reeve_why *why)
+{
+    int status = upping->daemon.status;
+    bool healthy = reeve_clock_mono_ms() - started_mono >= HEALTHY_MS;
+    *delay_ms = healthy || *delay_ms == 0 ? RESTART_MIN_MS : 2 * *delay_ms;
+    *delay_ms = *delay_ms > RESTART_MAX_MS ? RESTART_MAX_MS : *delay_ms;
+    output_note("the node daemon ended (%s %d); the workers run on, starting it again",
+                WIFSIGNALED(status) ? "signal" : "code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    upping->daemon_ended = upping->answered = false;
+    await(upping, *delay_ms);
+    return upping->signal != 0 ? REEVE_OK : up_daemon_start(&upping->daemon, why);
+}
+
+// Until a signal, or until the daemon left because somebody told it to.
+static enum reeve_err stay(struct upping *upping, struct reeve_why *why)
+{
+    int64_t delay_ms = 0;
+    int64_t started_mono = reeve_clock_mono_ms();
+    enum reeve_err err = REEVE_OK;
+    while (err == REEVE_OK && upping->signal == 0) {
+        upping->answered = false;
+        await(upping, 0);
+        if (!upping->daemon_ended) {
+            continue;
+        }
+        if (!died(upping->daemon.status)) {
+            bool in_order = WIFEXITED(upping->daemon.status) && WEXITSTATUS(upping->daemon.status) == 0;
+            output_note("the node daemon has left%s",
+                        in_order ? "" : ": another one holds its name, or its file is not right");
+            return in_order ? REEVE_OK : reeve_fail(why, REEVE_CONFLICT, "the site ended");
+        }
+        err = restart(upping, &delay_ms, started_mono, why);
+        started_mono = reeve_clock_mono_ms();
+    }
+    return err;
+}
+
+// ---- all of it --------------------------------------------------------------------------------------------------
+
+static enum reeve_err find_bin_dir(struct up *up, struct reeve_why *why)
+{
+    ssize_t len = readlink("/proc/self/exe", up->bin_dir, sizeof up->bin_dir - 1);
     if (len <= 0) {
         return reeve_fail_errno(why, "/proc/self/exe");
     }
-    buf[len] = '\0';
-    char *slash = strrchr(buf, '/');
-    if (slash != NULL) {
-        *slash = '\0';
-    }
+    up->bin_dir[len] = '\0';
+    char *slash = strrchr(up->bin_dir, '/');
+    *(slash != NULL && slash != up->bin_dir ? slash : up->bin_dir + 1) = '\0';
     return REEVE_OK;
 }
 
-static enum reeve_err read_port(const struct invocation *inv, int *ret_port, struct reeve_why *why)
+static enum reeve_err find_dir(struct up *up, struct reeve_why *why)
 {
-    const char *text = opt_value(inv, OPT_PORT);
-    int64_t port = -1;
-    if (text != NULL && (reeve_parse_i64(text, &port, NULL) != REEVE_OK || port < 0 || port > 65535)) {
-        return reeve_fail(why, REEVE_INVALID, "--port: '%.40s' given, expected 0 to 65535", text);
-    }
-    *ret_port = (int)port;
-    return REEVE_OK;
-}
-
-static enum reeve_err read_config_path(const struct invocation *inv, char buf[PATH_MAX], struct reeve_why *why)
-{
-    const char *path = opt_value(inv, OPT_CONFIG);
-    buf[0] = '\0';
-    if (path != NULL && realpath(path, buf) == NULL) {
-        (void)reeve_fail_errno(why, "--config %.300s", path);
-        return REEVE_INVALID;
-    }
-    return REEVE_OK;
-}
-
-static enum reeve_err read_options(const struct invocation *inv, struct up *up, struct reeve_why *why)
-{
-    const char *dir = opt_value(inv, OPT_DIR) != NULL ? opt_value(inv, OPT_DIR) : opt_value(inv, OPT_SITE);
-    const char *root = opt_value(inv, OPT_ROOT) != NULL ? opt_value(inv, OPT_ROOT) : REEVE_ROOT_PRESET;
-    const char *node = opt_value(inv, OPT_NAME);
-    int64_t timeout_ms;
-    enum reeve_err err = site_timeout(inv, START_PRESET_MS, &timeout_ms, why);
-    if (err == REEVE_OK) {
-        err = site_dir(dir, up->site.dir, why);
-    }
-    if (err == REEVE_OK) {
-        err = read_port(inv, &up->site.port, why);
-    }
-    if (err == REEVE_OK) {
-        err = read_config_path(inv, up->site.config, why);
-    }
-    if (err == REEVE_OK) {
-        err = reeve_root_check(root, why);
-    }
-    if (err == REEVE_OK && node != NULL) {
-        err = reeve_name_check(node, why);
-    }
-    if (err == REEVE_OK) {
-        err = own_bin_dir(up->site.bin_dir, why);
-    }
-    (void)snprintf(up->site.root, sizeof up->site.root, "%s", root);
-    (void)snprintf(up->site.node, sizeof up->site.node, "%s", node != NULL ? node : "");
-    up->deadline_mono = reeve_clock_mono_ms() + timeout_ms;
-    return err;
-}
-
-// ---- one at a time in a folder --------------------------------------------------------------------------------
-
-static enum reeve_err take_lock(struct up *up, struct reeve_why *why)
-{
-    char path[PATH_MAX + 16];
-    char pid[32] = "";
-    enum reeve_err err = reeve_dir_make(up->site.dir, 0700, why);
+    char dir[PATH_MAX];
+    const char *given = opt_value(up->inv, OPT_DIR);
+    enum reeve_err err = site_dir(given, dir, why);
     if (err != REEVE_OK) {
         return err;
     }
-    (void)snprintf(path, sizeof path, "%s/up.lock", up->site.dir);
-    up->lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (up->lock_fd < 0) {
-        return reeve_fail_errno(why, "%s", path);
+    if (strlen(dir) >= sizeof up->dir) {
+        return reeve_fail(why, REEVE_INVALID, "the path of the site is too long");
     }
-    if (flock(up->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        ssize_t len = read(up->lock_fd, pid, sizeof pid - 1);
-        return reeve_fail(why, REEVE_CONFLICT, "the site in %.200s is already up (pid %.*s)", up->site.dir,
-                          len > 0 ? (int)len : 1, len > 0 ? pid : "?");
+    for (const char *at = dir; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == '"') { // they end up in the broker's configuration
+            return reeve_fail(why, REEVE_INVALID,
+                              "the path of the site has characters that Mosquitto's file can't hold");
+        }
     }
-    int len = snprintf(pid, sizeof pid, "%d", (int)getpid());
-    if (ftruncate(up->lock_fd, 0) != 0 || write(up->lock_fd, pid, (size_t)len) != len) {
-        return reeve_fail_errno(why, "%s", path);
-    }
+    (void)snprintf(up->dir, sizeof up->dir, "%s", dir);
     return REEVE_OK;
 }
 
-// ---- children -------------------------------------------------------------------------------------------------
-
-_Noreturn static void run_child(const struct up *up, char *const *argv, int log_fd)
+static enum reeve_err choose_root(struct up *up, struct reeve_why *why)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM); // a site without its `reeve up` leaves in order
-    (void)setpgid(0, 0);                    // Ctrl-C is ours to pass on
-    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
-        (log_fd >= 0 && (dup2(log_fd, STDOUT_FILENO) < 0 || dup2(log_fd, STDERR_FILENO) < 0))) {
-        _exit(126);
+    const char *given = opt_value(up->inv, OPT_ROOT);
+    if (given != NULL || up->root == NULL) {
+        free(up->root);
+        up->root = strdup(given != NULL ? given : REEVE_ROOT_PRESET);
     }
-    char path[PATH_MAX + 16];
-    (void)snprintf(path, sizeof path, "%s/reeved", up->site.bin_dir);
-    execv(path, argv);
-    (void)fprintf(stderr, "reeve: %s can't be started: %m\n", path);
-    _exit(127);
+    return up->root != NULL ? reeve_root_check(up->root, why) : reeve_fail(why, REEVE_NOMEM, "out of memory");
 }
 
-// The person's file first, by itself: what is wrong with it is said with its own places, and nothing is started.
-static bool config_is_good(const struct up *up)
+static enum reeve_err prepare(struct up *up, struct reeve_why *why)
 {
-    char config[PATH_MAX];
-    if (up->site.config[0] == '\0') {
-        return true;
-    }
-    (void)snprintf(config, sizeof config, "%s", up->site.config);
-    char *const argv[] = {(char[]){"reeved"}, (char[]){"--check"}, (char[]){"--config"}, config, NULL};
-    int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    pid_t pid = fork();
-    if (pid == 0) {
-        (void)dup2(null_fd, STDOUT_FILENO); // "ok" is not news here
-        run_child(up, argv, -1);
-    }
-    int status = -1;
-    bool waited = pid > 0 && waitpid(pid, &status, 0) == pid;
-    close(null_fd);
-    return waited && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static enum reeve_err start_daemon(struct up *up, struct reeve_why *why)
-{
-    char log_path[PATH_MAX + 16];
-    char config[PATH_MAX + 16];
-    (void)snprintf(log_path, sizeof log_path, "%s/reeved.log", up->site.dir);
-    (void)snprintf(config, sizeof config, "%s/node.json", up->site.dir);
-    int log_fd = open(log_path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (log_fd < 0) {
-        return reeve_fail_errno(why, "%s", log_path);
-    }
-    char *const argv[] = {(char[]){"reeved"}, (char[]){"--config"}, config, NULL};
-    up->daemon = fork();
-    if (up->daemon == 0) {
-        run_child(up, argv, log_fd);
-    }
-    close(log_fd);
-    return up->daemon > 0 ? REEVE_OK : reeve_fail_errno(why, "fork");
-}
-
-static bool daemon_is_there(struct up *up)
-{
-    if (!up->daemon_ended && up->daemon > 0) {
-        up->daemon_ended = waitpid(up->daemon, &up->daemon_status, WNOHANG) == up->daemon;
-    }
-    return up->daemon > 0 && !up->daemon_ended;
-}
-
-// The next of SIGINT, SIGTERM, SIGHUP, SIGCHLD; 0 when none came in time. ms < 0 = for ever.
-static int next_signal(const struct up *up, int64_t ms)
-{
-    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    int signal = ms < 0 ? sigwaitinfo(&up->signals, NULL) : sigtimedwait(&up->signals, NULL, &time);
-    return signal > 0 ? signal : 0;
-}
-
-static bool is_end(int signal)
-{
-    return signal == SIGINT || signal == SIGTERM;
-}
-
-static void stop_daemon(struct up *up)
-{
-    int64_t deadline = reeve_clock_mono_ms() + LEAVE_MS;
-    if (daemon_is_there(up)) {
-        (void)kill(up->daemon, SIGTERM);
-    }
-    while (daemon_is_there(up) && reeve_clock_mono_ms() < deadline) {
-        if (is_end(next_signal(up, 200))) {
-            (void)kill(up->daemon, SIGTERM); // the second one hastens
-        }
-    }
-    if (daemon_is_there(up)) {
-        output_note("reeved (pid %d) does not end; it was told to", (int)up->daemon);
-    }
-}
-
-// ---- proof that the site answers ---------------------------------------------------------------------------------
-
-static bool port_accepts(int port)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    bool ok = fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return ok;
-}
-
-static enum reeve_err ended_early(const struct up *up, struct reeve_why *why)
-{
-    return reeve_fail(why, REEVE_CONFLICT, "reeved ended with %s %d while the site was starting; its log is %.200s/reeved.log",
-                      WIFEXITED(up->daemon_status) ? "exit code" : "signal",
-                      WIFEXITED(up->daemon_status) ? WEXITSTATUS(up->daemon_status) : WTERMSIG(up->daemon_status),
-                      up->site.dir);
-}
-
-static enum reeve_err wait_for_broker(struct up *up, struct reeve_why *why)
-{
-    while (!port_accepts(up->site.port)) {
-        if (!daemon_is_there(up)) {
-            return ended_early(up, why);
-        }
-        if (reeve_clock_mono_ms() > up->deadline_mono) {
-            return reeve_fail(why, REEVE_TIMEOUT, "the broker does not listen on port %d; %.200s/state/logs/broker/current says why",
-                              up->site.port, up->site.dir);
-        }
-        if (is_end(next_signal(up, 20))) {
-            return reeve_fail(why, REEVE_CANCELLED, "interrupted");
-        }
-    }
-    return REEVE_OK;
-}
-
-struct node_watch {
-    pid_t daemon;
-    bool online;
-};
-
-static void on_node_status(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
-{
-    (void)bus;
-    struct node_watch *watch = arg;
-    REEVE_VALUE_AUTO status = NULL;
-    if (reeve_msgpack_read(delivery->payload, delivery->payload_len, &reeve_limits_wire, NULL, &status, NULL) == REEVE_OK &&
-        reeve_get_int(status, "pid", 0) == watch->daemon && reeve_get_str(status, "state") != NULL) {
-        watch->online = strcmp(reeve_get_str(status, "state"), "offline") != 0;
-    }
-}
-
-static bool node_is_online(void *arg)
-{
-    return ((const struct node_watch *)arg)->online;
-}
-
-static enum reeve_err wait_for_node(struct up *up, struct reeve_why *why)
-{
-    char path[PATH_MAX + 16];
-    char topic[REEVE_TOPIC_SIZE];
-    struct node_watch watch = {.daemon = up->daemon};
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(64u << 10);
-    SITE_AUTO site = {.timeout_ms = START_PRESET_MS};
-    (void)snprintf(path, sizeof path, "%s/site.json", up->site.dir);
-    enum reeve_err err = reeve_file_read_secret(path, 64u << 10, &text, why);
-    if (err == REEVE_OK) {
-        err = site_from_json(reeve_buf_str(&text), text.len, path, NULL, &site, why);
-    }
-    if (err != REEVE_OK) {
-        return err;
-    }
-    (void)snprintf(site.client, sizeof site.client, "admin");
-    SESSION_AUTO session = {0};
-    err = session_init(&session, &site, why);
-    if (err == REEVE_OK) {
-        (void)reeve_topic_make(topic, up->site.root, "node/%s/status", up->site.node);
-        err = reeve_bus_subscribe(session.bus, topic, 1, 0, on_node_status, &watch, why);
+    enum reeve_err err = find_bin_dir(up, why);
+    enum reeve_err (*const steps[])(struct up *, struct reeve_why *) = {find_dir, up_config_read, choose_root,
+                                                                        up_make_dirs, up_choose_node};
+    err = err == REEVE_OK ? up_check_programs(up, why) : err;
+    for (size_t i = 0; err == REEVE_OK && i < REEVE_ARRAY_LEN(steps); i++) {
+        err = steps[i](up, why);
     }
     if (err == REEVE_OK) {
-        err = session_open(&session, why);
+        up_remove_site(up); // of a site that was not stopped in order
+        err = up_await_former(up, why);
     }
     if (err == REEVE_OK) {
-        err = session_run(&session, node_is_online, &watch, up->deadline_mono, why);
+        err = up_choose_port(up, false, why);
     }
-    return err;
+    return err == REEVE_OK ? up_write_credentials(up, why) : err;
 }
 
-// site.json is what our own check reads as well: written first, taken back when the site does not answer.
-static enum reeve_err bring_up(struct up *up, struct reeve_why *why)
+static enum reeve_err run(struct upping *upping, struct reeve_why *why)
 {
-    enum reeve_err err = up_files_write(&up->site, why);
+    enum reeve_err err = start(upping, why);
     if (err == REEVE_OK) {
-        err = start_daemon(up, why);
-    }
-    if (err == REEVE_OK) {
-        err = wait_for_broker(up, why);
+        err = up_write_site(&upping->up, why);
     }
     if (err == REEVE_OK) {
-        err = up_site_json_write(&up->site, why);
+        tell_ready(upping);
+        err = stay(upping, why);
     }
-    if (err == REEVE_OK) {
-        err = wait_for_node(up, why);
-    }
-    return err;
+    leave(upping);
+    return err == REEVE_CANCELLED ? REEVE_OK : err; // to leave was what the signal asked for
 }
 
-// ---- the foreground --------------------------------------------------------------------------------------------------
-
-static void greet(const struct up *up)
+static enum reeve_err begin_loop(struct upping *upping, struct reeve_why *why)
 {
-    char preset[PATH_MAX];
-    bool is_preset = site_dir_preset(preset, NULL) == REEVE_OK && strcmp(preset, up->site.dir) == 0;
-    char option[PATH_MAX + 16] = "";
-    if (!is_preset) {
-        (void)snprintf(option, sizeof option, " --site %s", up->site.dir);
+    if (uv_loop_init(&upping->loop) != 0) {
+        return reeve_fail(why, REEVE_NOMEM, "no memory for the event loop");
     }
-    (void)printf("site ready\n"
-                 "  node      %s\n"
-                 "  broker    mqtt://127.0.0.1:%d (users and passwords in %s/site.json)\n"
-                 "  topics    %s/...\n"
-                 "  logs      %s/reeved.log\n"
-                 "\n"
-                 "  reeve%s ls\n"
-                 "  reeve%s top\n"
-                 "  reeve%s apply -f worker.yaml\n"
-                 "\n"
-                 "Ctrl-C stops the site.\n",
-                 up->site.node, up->site.port, up->site.dir, up->site.root, up->site.dir, option, option, option);
-    (void)fflush(stdout);
+    reeve_timer_init(&upping->loop, &upping->timer, on_timer, upping);
+    upping->daemon = (struct up_daemon){
+        .up = &upping->up, .loop = &upping->loop, .pid_fd = -1, .ended = on_daemon_ended, .arg = upping};
+    return reeve_signals_new(&upping->loop, on_signal, upping, &upping->signals, why);
 }
 
-static int stay(struct up *up, const struct invocation *inv)
+static void end_loop(struct upping *upping)
 {
-    for (;;) {
-        int signal = next_signal(up, -1);
-        if (signal == SIGHUP) {
-            (void)kill(up->daemon, SIGHUP);
-        } else if (is_end(signal)) {
-            return EXIT_DONE;
-        } else if (!daemon_is_there(up)) {
-            int code = WIFEXITED(up->daemon_status) ? WEXITSTATUS(up->daemon_status) : 128 + WTERMSIG(up->daemon_status);
-            if (code == 0) {
-                return EXIT_DONE; // told to by a command
-            }
-            return output_fail(inv, EXIT_REFUSED, "reeved ended with %d; %s/reeved.log says why", code, up->site.dir);
-        }
+    for (int i = 0; i < 10; i++) { // what the daemon wrote at the very end
+        (void)uv_run(&upping->loop, UV_RUN_NOWAIT);
     }
-}
-
-static void show_log_tail(const struct up *up)
-{
-    char path[PATH_MAX + 16];
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(LOG_TAIL + 1);
-    (void)snprintf(path, sizeof path, "%s/reeved.log", up->site.dir);
-    if (reeve_file_read_tail(path, LOG_TAIL, &text, NULL) == REEVE_OK && text.len > 0) {
-        (void)fprintf(stderr, "%s", reeve_buf_str(&text));
-    }
-}
-
-static int run(struct up *up, const struct invocation *inv)
-{
-    struct reeve_why why = {0};
-    enum reeve_err err = bring_up(up, &why);
-    if (err == REEVE_CANCELLED) {
-        return EXIT_REFUSED;
-    }
-    if (err != REEVE_OK) {
-        show_log_tail(up);
-        return output_fail_why(inv, err, &why);
-    }
-    greet(up);
-    return stay(up, inv);
-}
-
-static enum reeve_err find_mosquitto(struct reeve_why *why)
-{
-    if (access("/usr/sbin/mosquitto", X_OK) == 0) {
-        return REEVE_OK;
-    }
-    return reeve_fail(why, REEVE_NOENT, "/usr/sbin/mosquitto is not there: a site needs a broker (package mosquitto)");
-}
-
-static void block_signals(struct up *up)
-{
-    sigemptyset(&up->signals);
-    sigaddset(&up->signals, SIGINT);
-    sigaddset(&up->signals, SIGTERM);
-    sigaddset(&up->signals, SIGHUP);
-    sigaddset(&up->signals, SIGCHLD);
-    (void)sigprocmask(SIG_BLOCK, &up->signals, NULL);
+    up_daemon_done(&upping->daemon);
+    reeve_signals_free(upping->signals);
+    reeve_timer_close(&upping->timer, NULL);
+    reeve_loop_finish(&upping->loop);
 }
 
 int cmd_up(const struct invocation *inv)
 {
-    struct up *up = calloc(1, sizeof *up);
+    struct upping *upping = calloc(1, sizeof *upping);
     struct reeve_why why = {0};
-    if (up == NULL) {
+    if (upping == NULL) {
         return output_fail(inv, EXIT_REFUSED, "out of memory");
     }
-    up->lock_fd = -1;
-    block_signals(up);
-    enum reeve_err err = read_options(inv, up, &why);
-    int exit_code = EXIT_USAGE;
+    upping->up.inv = inv;
+    upping->up.lock_fd = -1;
+    upping->up.config_path = opt_value(inv, OPT_CONFIG);
+    enum reeve_err err = prepare(&upping->up, &why);
     if (err == REEVE_OK) {
-        err = find_mosquitto(&why);
+        err = begin_loop(upping, &why);
+        err = err == REEVE_OK ? run(upping, &why) : err;
+        end_loop(upping);
     }
-    if (err == REEVE_OK && !config_is_good(up)) {
-        up_site_done(&up->site);
-        free(up);
-        return EXIT_USAGE; // reeved has said why
+    reeve_value_free(upping->up.config);
+    reeve_strv_done(&upping->up.keys);
+    free(upping->up.root);
+    if (upping->up.lock_fd >= 0) {
+        close(upping->up.lock_fd);
     }
-    if (err == REEVE_OK) {
-        err = take_lock(up, &why);
-    }
-    if (err == REEVE_OK) {
-        err = up_files_prepare(&up->site, &why);
-    }
-    if (err == REEVE_OK) {
-        exit_code = run(up, inv);
-        up_site_json_remove(&up->site);
-        stop_daemon(up);
-    } else {
-        exit_code = output_fail_why(inv, err, &why);
-    }
-    if (up->lock_fd >= 0) {
-        close(up->lock_fd);
-    }
-    up_site_done(&up->site);
-    free(up);
-    return exit_code;
+    free(upping);
+    return err == REEVE_OK ? EXIT_DONE : output_fail_why(inv, err, &why);
 }

@@ -1,463 +1,509 @@
-// Making the files of an embedded site. Everything is 0600 in folders of 0700 and written whole.
-// Must not: start anything, or change what the person wrote.
-#include "up_files.h"
+// The files of a site's folder: credentials, the broker's files, site.json; and the choice of port and name.
+// Must not: print secrets, or leave one in a file that others can read.
 #include "site.h"
+#include "up.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
-#include <openssl/evp.h>
 #include <pwd.h>
+#include <reeve/clock.h>
 #include <reeve/codec.h>
 #include <reeve/file.h>
 #include <reeve/id.h>
-#include <reeve/topic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define TEMPLATE_MAX (256u << 10)
-#define PORT_PRESET 1883
-#define ADDRESS "127.0.0.1"
+#define PASSWORD_LEN 24 // of 62 characters: 142 bits
+#define PORT_PRESET  1883
+#define FORMER_MS    20000 // how long a daemon of an earlier `up` may take to leave
+#define TEMPLATE_MAX (256 * 1024)
 
-const char *const up_role_names[UP_ROLE_COUNT] = {"admin", "operator", "viewer", "manager", "worker", "node"};
+const char *const up_roles[] = {"admin", "operator", "viewer", "manager", "worker", NULL};
 
-static enum reeve_err no_memory(struct reeve_why *why)
+const char *up_path(const struct up *up, const char *below, char buf[PATH_MAX])
 {
-    return reeve_fail(why, REEVE_NOMEM, "out of memory");
-}
-
-static const char *path_in(const struct up_site *site, const char *leaf, char buf[PATH_MAX + 64])
-{
-    (void)snprintf(buf, PATH_MAX + 64, "%s/%s", site->dir, leaf);
+    (void)snprintf(buf, PATH_MAX, "%s/%s", up->dir, below); /* UP_PATH_MAX leaves room */
     return buf;
 }
 
-static const char *username_of(const struct up_site *site, enum up_role role)
+// ---- folders and lock -----------------------------------------------------------------------------------------
+
+static enum reeve_err take_lock(struct up *up, struct reeve_why *why)
 {
-    return role == UP_NODE ? site->node : up_role_names[role];
+    char path[PATH_MAX];
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    up->lock_fd = open(up_path(up, "lock", path), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (up->lock_fd < 0) {
+        return reeve_fail_errno(why, "open %s", path);
+    }
+    if (fcntl(up->lock_fd, F_SETLK, &lock) == 0) {
+        return REEVE_OK;
+    }
+    (void)fcntl(up->lock_fd, F_GETLK, &lock);
+    return reeve_fail(why, REEVE_CONFLICT,
+                      "a site runs in %s already (process %d); stop that one, or take another --dir", up->dir,
+                      (int)lock.l_pid);
 }
 
-static enum reeve_err write_json(const struct up_site *site, const char *leaf, const struct reeve_value *value,
-                                 struct reeve_why *why)
+enum reeve_err up_make_dirs(struct up *up, struct reeve_why *why)
 {
-    char path[PATH_MAX + 64];
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(1u << 20);
-    enum reeve_err err = reeve_value_built(value);
-    if (err == REEVE_OK) {
-        err = reeve_json_write(value, REEVE_JSON_PRETTY, &text);
+    static const char *const below[] = {"", "broker", "credentials", "state"};
+    enum reeve_err err = REEVE_OK;
+    for (size_t i = 0; err == REEVE_OK && i < REEVE_ARRAY_LEN(below); i++) {
+        char path[PATH_MAX];
+        err = reeve_dir_make(up_path(up, below[i], path), 0700, why);
+        if (err == REEVE_OK && chmod(path, 0700) != 0) {
+            err = reeve_fail_errno(why, "%s can't be made private", path);
+        }
+    }
+    return err == REEVE_OK ? take_lock(up, why) : err;
+}
+
+enum reeve_err up_await_former(const struct up *up, struct reeve_why *why)
+{
+    char path[PATH_MAX];
+    int fd = open(up_path(up, "state/lock", path), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return REEVE_OK; // never started here
+    }
+    int64_t end_mono = reeve_clock_mono_ms() + FORMER_MS;
+    struct flock lock;
+    do {
+        lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) {
+            close(fd);
+            return REEVE_OK;
+        }
+        (void)nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL); // a lock has no event to wait for
+    } while (reeve_clock_mono_ms() < end_mono);
+    close(fd);
+    return reeve_fail(why, REEVE_CONFLICT, "a node daemon (process %d) works in %s/state and does not leave",
+                      (int)lock.l_pid, up->dir);
+}
+
+// ---- small things that are kept ---------------------------------------------------------------------------------
+
+static bool read_word(const struct up *up, const char *below, char *ret, size_t ret_len)
+{
+    char path[PATH_MAX];
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(4096);
+    if (reeve_file_read(up_path(up, below, path), 4095, &text, NULL) != REEVE_OK) {
+        return false;
+    }
+    size_t len = strcspn(reeve_buf_str(&text), "\r\n");
+    if (len == 0 || len >= ret_len) {
+        return false;
+    }
+    memcpy(ret, text.data, len);
+    ret[len] = '\0';
+    return true;
+}
+
+static enum reeve_err write_word(const struct up *up, const char *below, const char *word, struct reeve_why *why)
+{
+    char path[PATH_MAX];
+    char line[4096];
+    int len = snprintf(line, sizeof line, "%s\n", word);
+    return reeve_file_write_atomic(up_path(up, below, path), line, (size_t)len, 0600, why);
+}
+
+static bool is_role(const char *name)
+{
+    for (size_t i = 0; up_roles[i] != NULL; i++) {
+        if (strcmp(up_roles[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum reeve_err up_choose_node(struct up *up, struct reeve_why *why)
+{
+    char host[256] = "node";
+    struct reeve_why reason;
+    const char *given = opt_value(up->inv, OPT_NAME);
+    if (given != NULL && reeve_name_check(given, &reason) != REEVE_OK) {
+        return reeve_fail(why, REEVE_INVALID, "--name: %s", reason.text);
+    }
+    if (given != NULL) {
+        (void)snprintf(up->node, sizeof up->node, "%s", given);
+    }
+    bool chosen = up->node[0] != '\0' || read_word(up, "node", up->node, sizeof up->node);
+    if (!chosen || reeve_name_check(up->node, NULL) != REEVE_OK) {
+        if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
+            (void)snprintf(host, sizeof host, "node");
+        }
+        host[strcspn(host, ".")] = '\0';
+        (void)reeve_name_from(host, up->node);
+    }
+    if (is_role(up->node) && (given != NULL || chosen)) {
+        return reeve_fail(why, REEVE_INVALID,
+                          "node '%s' would be called like a role of the broker; take another --name", up->node);
+    }
+    if (is_role(up->node)) { // a host that is called so
+        (void)snprintf(up->node, sizeof up->node, "node");
+    }
+    return write_word(up, "node", up->node, why);
+}
+
+// ---- the port ---------------------------------------------------------------------------------------------------
+
+// Binds it once. 0 gives any. -1 when it is taken, with errno.
+static int64_t try_port(int64_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* as Mosquitto does */
+    bool bound = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0 &&
+                 getsockname(fd, (struct sockaddr *)&address, &len) == 0;
+    int problem = errno;
+    close(fd);
+    errno = problem;
+    return bound ? ntohs(address.sin_port) : -1;
+}
+
+static enum reeve_err any_port(struct up *up, struct reeve_why *why)
+{
+    up->port = try_port(0);
+    up->port_chosen = true;
+    return up->port > 0 ? REEVE_OK : reeve_fail_errno(why, "no free port on 127.0.0.1");
+}
+
+static enum reeve_err read_port(struct up *up, bool *ret_any, struct reeve_why *why)
+{
+    char word[16];
+    const char *given = opt_value(up->inv, OPT_PORT);
+    struct reeve_why reason;
+    *ret_any = false;
+    if (given != NULL && (reeve_parse_i64(given, &up->port, &reason) != REEVE_OK || up->port < 0 || up->port > 65535)) {
+        return reeve_fail(why, REEVE_INVALID, "--port: '%.20s' given, expected 0 to 65535", given);
+    }
+    if (given != NULL) {
+        *ret_any = up->port == 0;
+    } else if (up->port == 0 &&
+               (!read_word(up, "port", word, sizeof word) || reeve_parse_i64(word, &up->port, NULL) != REEVE_OK ||
+                up->port < 1 || up->port > 65535)) {
+        up->port = PORT_PRESET;
+        *ret_any = try_port(up->port) < 0;
+    }
+    return REEVE_OK;
+}
+
+enum reeve_err up_choose_port(struct up *up, bool another, struct reeve_why *why)
+{
+    bool any = another;
+    char word[16];
+    enum reeve_err err = another ? REEVE_OK : read_port(up, &any, why);
+    if (err == REEVE_OK && any) {
+        err = any_port(up, why);
+    } else if (err == REEVE_OK && try_port(up->port) < 0) {
+        err = errno == EACCES
+                  ? reeve_fail(why, REEVE_DENIED, "port %d needs root; take one from 1024, or --port 0", (int)up->port)
+                  : reeve_fail(why, REEVE_CONFLICT, "port %d on 127.0.0.1 is taken; --port 0 takes one that is free",
+                               (int)up->port);
     }
     if (err != REEVE_OK) {
-        return no_memory(why);
+        return err;
     }
-    reeve_buf_puts(&text, "\n");
-    err = reeve_file_write_atomic(path_in(site, leaf, path), text.data, text.len, 0600, why);
-    explicit_bzero(text.data, text.cap);
-    return err;
+    (void)snprintf(word, sizeof word, "%d", (int)up->port);
+    return write_word(up, "port", word, why);
 }
 
-// ---- credentials --------------------------------------------------------------------------------------------
+// ---- credentials ------------------------------------------------------------------------------------------------
 
-static void new_password(char password[UP_PASSWORD_LEN + 1])
+static void new_password(char password[PASSWORD_LEN + 1])
 {
-    static const char letters[] = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
-    for (size_t i = 0; i < UP_PASSWORD_LEN;) {
-        uint8_t byte;
-        reeve_random_bytes(&byte, sizeof byte);
-        if (byte < 256 - 256 % (sizeof letters - 1)) { // no letter more likely than another
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    const unsigned fair = 256 - 256 % (sizeof letters - 1); // above it some letters would come more often
+    for (size_t i = 0; i < PASSWORD_LEN;) {
+        unsigned char byte;
+        reeve_random_bytes(&byte, 1);
+        if (byte < fair) {
             password[i++] = letters[byte % (sizeof letters - 1)];
         }
     }
-    password[UP_PASSWORD_LEN] = '\0';
+    password[PASSWORD_LEN] = '\0';
 }
 
-static void take_passwords(struct up_site *site, const struct reeve_value *kept)
+static const char *credential_path(const struct up *up, const char *user, char buf[PATH_MAX])
 {
-    const struct reeve_value *users = reeve_value_get(kept, "passwords");
-    for (int role = 0; role < UP_ROLE_COUNT; role++) {
-        const char *password = reeve_get_str(users, up_role_names[role]);
-        if (password != NULL && strlen(password) == UP_PASSWORD_LEN) {
-            memcpy(site->passwords[role], password, UP_PASSWORD_LEN + 1);
-        } else {
-            new_password(site->passwords[role]);
-        }
+    char below[REEVE_NAME_SIZE + 16];
+    (void)snprintf(below, sizeof below, "credentials/%s", user);
+    return up_path(up, below, buf);
+}
+
+enum reeve_err up_read_password(const struct up *up, const char *user, struct reeve_buf *ret, struct reeve_why *why)
+{
+    char path[PATH_MAX];
+    enum reeve_err err = reeve_file_read_secret(credential_path(up, user, path), 4000, ret, why);
+    if (err == REEVE_OK && ret->len == 0) {
+        return reeve_fail(why, REEVE_CORRUPT, "%s is empty; remove it, and a new password is made", path);
     }
-}
-
-static enum reeve_err write_credentials(const struct up_site *site, struct reeve_why *why)
-{
-    REEVE_VALUE_AUTO kept = reeve_value_map();
-    struct reeve_value *users = reeve_value_map();
-    for (int role = 0; role < UP_ROLE_COUNT; role++) {
-        reeve_put_str(users, up_role_names[role], site->passwords[role]);
-    }
-    reeve_put_str(kept, "node", site->node);
-    reeve_put_int(kept, "port", site->port);
-    (void)reeve_value_put(kept, "passwords", users); /* remembered: reeve_value_built() */
-    return write_json(site, "credentials.json", kept, why);
-}
-
-// mosquitto_passwd's form: $7$<rounds>$<salt>$<PBKDF2-HMAC-SHA512>, salt of 12 bytes, hash of 64, base 64.
-static enum reeve_err hash_password(const char *password, struct reeve_buf *out, struct reeve_why *why)
-{
-    enum { ROUNDS = 101, SALT_LEN = 12, HASH_LEN = 64 };
-    unsigned char salt[SALT_LEN];
-    unsigned char hash[HASH_LEN];
-    unsigned char salt_text[32];
-    unsigned char hash_text[96];
-    reeve_random_bytes(salt, sizeof salt);
-    if (PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, SALT_LEN, ROUNDS, EVP_sha512(), HASH_LEN, hash) != 1) {
-        return reeve_fail(why, REEVE_INTERNAL, "a password can't be hashed");
-    }
-    (void)EVP_EncodeBlock(salt_text, salt, SALT_LEN);
-    (void)EVP_EncodeBlock(hash_text, hash, HASH_LEN);
-    reeve_buf_printf(out, "$7$%d$%s$%s", ROUNDS, salt_text, hash_text);
-    return out->err;
-}
-
-static enum reeve_err add_user(struct reeve_buf *out, const char *user, const char *password, struct reeve_why *why)
-{
-    reeve_buf_printf(out, "%s:", user);
-    enum reeve_err err = hash_password(password, out, why);
-    reeve_buf_puts(out, "\n");
     return err;
 }
 
-static enum reeve_err write_password_file(const struct up_site *site, struct reeve_why *why)
+static enum reeve_err keep_or_make(const struct up *up, const char *user, struct reeve_why *why)
 {
-    char path[PATH_MAX + 64];
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(1u << 20);
+    char path[PATH_MAX];
+    char password[PASSWORD_LEN + 1];
+    if (access(credential_path(up, user, path), F_OK) == 0) {
+        REEVE_BUF_AUTO known = REEVE_BUF_INIT(4096);
+        return up_read_password(up, user, &known, why);
+    }
+    new_password(password);
+    enum reeve_err err = reeve_file_write_atomic(path, password, PASSWORD_LEN, 0600, why);
+    explicit_bzero(password, sizeof password);
+    return err;
+}
+
+enum reeve_err up_write_credentials(const struct up *up, struct reeve_why *why)
+{
     enum reeve_err err = REEVE_OK;
-    for (int role = 0; err == REEVE_OK && role < UP_ROLE_COUNT; role++) {
-        err = add_user(&text, username_of(site, (enum up_role)role), site->passwords[role], why);
+    for (size_t i = 0; err == REEVE_OK && up_roles[i] != NULL; i++) {
+        err = keep_or_make(up, up_roles[i], why);
     }
-    for (size_t i = 0; err == REEVE_OK && i < site->api_keys.len; i++) {
-        char user[REEVE_NAME_SIZE];
-        site_key_user(site->api_keys.items[i], user);
-        err = add_user(&text, user, site->api_keys.items[i], why);
-    }
-    if (err == REEVE_OK) {
-        err = reeve_file_write_atomic(path_in(site, "broker/passwords", path), text.data, text.len, 0600, why);
-    }
-    return err;
+    return err == REEVE_OK ? keep_or_make(up, up->node, why) : err;
 }
 
-// ---- templates ----------------------------------------------------------------------------------------------
+// ---- the broker's files -------------------------------------------------------------------------------------------
 
-struct mark {
-    const char *name; // @NAME@
-    const char *value;
+struct filling {
+    const char *name, *value;
 };
 
-static void fill(const char *template, const struct mark *marks, struct reeve_buf *out)
+static void fill(const char *text, const struct filling *fillings, struct reeve_buf *out)
 {
-    while (*template != '\0') {
-        bool filled = false;
-        for (const struct mark *mark = marks; *template == '@' && mark->name != NULL; mark++) {
-            size_t len = strlen(mark->name);
-            if (strncmp(template, mark->name, len) == 0) {
-                reeve_buf_puts(out, mark->value);
-                template += len;
-                filled = true;
-                break;
-            }
+    while (*text != '\0') {
+        size_t len = strcspn(text, "@");
+        reeve_buf_append(out, text, len);
+        text += len;
+        const struct filling *found = NULL;
+        for (const struct filling *at = fillings; *text == '@' && at->name != NULL && found == NULL; at++) {
+            size_t name_len = strlen(at->name);
+            found = strncmp(text + 1, at->name, name_len) == 0 && text[name_len + 1] == '@' ? at : NULL;
         }
-        if (!filled) {
-            reeve_buf_append(out, template++, 1);
+        if (found != NULL) {
+            reeve_buf_puts(out, found->value);
+            text += strlen(found->name) + 2;
+        } else if (*text == '@') {
+            reeve_buf_append(out, text++, 1);
         }
     }
 }
 
-static enum reeve_err read_template(const struct up_site *site, const char *name, struct reeve_buf *ret, struct reeve_why *why)
+static enum reeve_err read_template(const struct up *up, const char *name, struct reeve_buf *ret, struct reeve_why *why)
 {
-    char path[PATH_MAX + 128];
-    (void)snprintf(path, sizeof path, "%s/../share/reeve/broker-config/%s", site->bin_dir, name);
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/../share/reeve/broker-config/%s", up->bin_dir, name);
+    if (access(path, R_OK) != 0) {
+        (void)snprintf(path, sizeof path, "%s/%s", REEVE_BROKER_CONFIG, name); // a build tree that was moved
+    }
     return reeve_file_read(path, TEMPLATE_MAX, ret, why);
 }
 
-static const char *this_user(void)
+// Each api key is a user with an operator's rights: its block again, with another name.
+static void put_key_users(const struct up *up, const char *acl, struct reeve_buf *out)
 {
-    const struct passwd *entry = getpwuid(geteuid());
-    return entry != NULL ? entry->pw_name : "root";
-}
-
-static enum reeve_err write_conf(const struct up_site *site, struct reeve_why *why)
-{
-    char path[PATH_MAX + 64];
-    char broker_dir[PATH_MAX + 64];
-    char port[16];
-    REEVE_BUF_AUTO template = REEVE_BUF_INIT(TEMPLATE_MAX + 1);
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(TEMPLATE_MAX * 2);
-    (void)snprintf(port, sizeof port, "%d", site->port);
-    const struct mark marks[] = {
-        {"@PORT@", port}, {"@DIR@", path_in(site, "broker", broker_dir)}, {"@USER@", this_user()}, {NULL, NULL}};
-    enum reeve_err err = read_template(site, "mosquitto.conf.in", &template, why);
-    if (err != REEVE_OK) {
-        return err;
-    }
-    fill(reeve_buf_str(&template), marks, &text);
-    return reeve_file_write_atomic(path_in(site, "broker/mosquitto.conf", path), text.data, text.len, 0600, why);
-}
-
-// The operator's block again under another name: from its `user` line to the next one.
-static void add_operator(struct reeve_buf *acl, const char *text, const char *user)
-{
-    const char *from = strstr(text, "\nuser operator\n");
-    if (from == NULL) {
+    const char *block = strstr(acl, "\nuser operator\n");
+    if (block == NULL) {
         return;
     }
-    from += strlen("\nuser operator\n");
-    const char *to = strstr(from, "\nuser ");
-    reeve_buf_printf(acl, "\nuser %s\n", user);
-    reeve_buf_append(acl, from, to != NULL ? (size_t)(to - from) : strlen(from));
+    const char *rights = block + strlen("\nuser operator\n");
+    const char *end = strstr(rights, "\nuser ");
+    for (size_t i = 0; i < up->keys.len; i++) {
+        char user[REEVE_NAME_SIZE];
+        site_key_user(up->keys.items[i], user);
+        reeve_buf_printf(out, "\nuser %s\n%.*s\n", user, (int)(end != NULL ? end - rights : (long)strlen(rights)),
+                         rights);
+    }
 }
 
-static enum reeve_err write_acl(const struct up_site *site, struct reeve_why *why)
+static enum reeve_err write_filled(const struct up *up, const char *template, const char *below,
+                                   const struct filling *fillings, struct reeve_why *why)
 {
-    char path[PATH_MAX + 64];
-    REEVE_BUF_AUTO template = REEVE_BUF_INIT(TEMPLATE_MAX + 1);
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(TEMPLATE_MAX * 2);
-    REEVE_BUF_AUTO more = REEVE_BUF_INIT(TEMPLATE_MAX * 4);
-    const struct mark marks[] = {{"@ROOT@", site->root}, {"@NODE@", site->node}, {NULL, NULL}};
-    enum reeve_err err = read_template(site, "acl.in", &template, why);
+    char path[PATH_MAX];
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(TEMPLATE_MAX);
+    REEVE_BUF_AUTO filled = REEVE_BUF_INIT(4 * TEMPLATE_MAX);
+    enum reeve_err err = read_template(up, template, &text, why);
     if (err != REEVE_OK) {
         return err;
     }
-    fill(reeve_buf_str(&template), marks, &text);
-    for (size_t i = 0; i < site->api_keys.len; i++) {
+    fill(reeve_buf_str(&text), fillings, &filled);
+    if (strcmp(below, "broker/acl") == 0) {
+        REEVE_BUF_AUTO acl = REEVE_BUF_INIT(4 * TEMPLATE_MAX);
+        reeve_buf_puts(&acl, reeve_buf_str(&filled));
+        put_key_users(up, reeve_buf_str(&acl), &filled);
+    }
+    if (filled.err != REEVE_OK) {
+        return reeve_fail(why, filled.err, "%s can't be filled in", template);
+    }
+    return reeve_file_write_atomic(up_path(up, below, path), filled.data, filled.len, 0600, why);
+}
+
+static enum reeve_err put_user(const struct up *up, const char *user, struct reeve_buf *out, struct reeve_why *why)
+{
+    REEVE_BUF_AUTO password = REEVE_BUF_INIT(4096);
+    enum reeve_err err = up_read_password(up, user, &password, why);
+    if (err == REEVE_OK) {
+        reeve_buf_printf(out, "%s:%s\n", user, reeve_buf_str(&password));
+    }
+    if (password.data != NULL) {
+        explicit_bzero(password.data, password.cap);
+    }
+    return err;
+}
+
+static enum reeve_err list_users(const struct up *up, struct reeve_buf *out, struct reeve_why *why)
+{
+    enum reeve_err err = put_user(up, up->node, out, why);
+    for (size_t i = 0; err == REEVE_OK && up_roles[i] != NULL; i++) {
+        err = put_user(up, up_roles[i], out, why);
+    }
+    for (size_t i = 0; err == REEVE_OK && i < up->keys.len; i++) {
         char user[REEVE_NAME_SIZE];
-        site_key_user(site->api_keys.items[i], user);
-        add_operator(&more, reeve_buf_str(&text), user);
+        site_key_user(up->keys.items[i], user);
+        reeve_buf_printf(out, "%s:%s\n", user, up->keys.items[i]);
     }
-    reeve_buf_append(&text, reeve_buf_str(&more), more.len);
-    if (text.err != REEVE_OK) {
-        return no_memory(why);
+    return err == REEVE_OK && out->err != REEVE_OK ? reeve_fail(why, out->err, "out of memory") : err;
+}
+
+// mosquitto_passwd hashes in place: beside the file in use, then over it.
+static enum reeve_err write_passwords(const struct up *up, struct reeve_why *why)
+{
+    char fresh[PATH_MAX];
+    char path[PATH_MAX];
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(1 << 20);
+    (void)up_path(up, "broker/passwords.new", fresh);
+    enum reeve_err err = list_users(up, &text, why);
+    if (err == REEVE_OK) {
+        err = reeve_file_write_atomic(fresh, text.data, text.len, 0600, why);
     }
-    return reeve_file_write_atomic(path_in(site, "broker/acl", path), text.data, text.len, 0600, why);
-}
-
-// ---- the node's configuration ----------------------------------------------------------------------------------
-
-static struct reeve_value *broker_record(const struct up_site *site, enum up_role role)
-{
-    char url[64];
-    struct reeve_value *broker = reeve_value_map();
-    (void)snprintf(url, sizeof url, "mqtt://" ADDRESS ":%d", site->port);
-    reeve_put_str(broker, "url", url);
-    reeve_put_str(broker, "username", username_of(site, role));
-    reeve_put_str(broker, "password", site->passwords[role]);
-    return broker;
-}
-
-static void put_map(struct reeve_value *map, const char *key, struct reeve_value *item)
-{
-    (void)reeve_value_put(map, key, item); /* remembered: reeve_value_built() */
-}
-
-static struct reeve_value *broker_worker(const struct up_site *site)
-{
-    char text[PATH_MAX + 64];
-    struct reeve_value *worker = reeve_value_map();
-    struct reeve_value *command = reeve_value_list();
-    struct reeve_value *ready = reeve_value_map();
-    struct reeve_value *restart = reeve_value_map();
-    (void)snprintf(text, sizeof text, "%s/reeve-worker-broker", site->bin_dir);
-    (void)reeve_value_add(command, reeve_value_str(text));        /* remembered: reeve_value_built() */
-    (void)reeve_value_add(command, reeve_value_str("--config"));  /* as above */
-    (void)reeve_value_add(command, reeve_value_str(path_in(site, "broker/mosquitto.conf", text))); /* as above */
-    reeve_put_int(ready, "tcp", site->port);
-    reeve_put_str(restart, "initial", "100ms");
-    reeve_put_str(restart, "max", "5s");
-    reeve_put_int(restart, "limit", 0); // without it nobody could be told
-    reeve_put_str(worker, "name", "broker");
-    put_map(worker, "command", command);
-    put_map(worker, "ready", ready);
-    put_map(worker, "restart", restart);
-    return worker;
-}
-
-static enum reeve_err write_node(const struct up_site *site, struct reeve_why *why)
-{
-    char path[PATH_MAX + 64];
-    REEVE_VALUE_AUTO config = reeve_value_map();
-    struct reeve_value *node = reeve_value_map();
-    struct reeve_value *workers = reeve_value_list();
-    reeve_put_str(node, "name", site->node);
-    reeve_put_str(node, "root", site->root);
-    reeve_put_str(node, "state_dir", path_in(site, "state", path));
-    reeve_put_str(node, "on_exit", "stop");
-    reeve_put_str(node, "broker_worker", "broker");
-    (void)reeve_value_add(workers, broker_worker(site)); /* remembered: reeve_value_built() */
-    reeve_put_str_opt(config, "include", site->config);
-    put_map(config, "node", node);
-    put_map(config, "broker", broker_record(site, UP_NODE));
-    put_map(config, "worker_broker", broker_record(site, UP_WORKER));
-    put_map(config, "workers", workers);
-    return write_json(site, "node.json", config, why);
-}
-
-// ---- what was kept, and what the person gave -------------------------------------------------------------------
-
-static enum reeve_err make_folders(const struct up_site *site, struct reeve_why *why)
-{
-    char path[PATH_MAX + 64];
-    enum reeve_err err = reeve_dir_make(site->dir, 0700, why);
-    return err == REEVE_OK ? reeve_dir_make(path_in(site, "broker", path), 0700, why) : err;
-}
-
-static enum reeve_err read_kept(const struct up_site *site, struct reeve_value **ret, struct reeve_why *why)
-{
-    char path[PATH_MAX + 64];
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(TEMPLATE_MAX + 1);
-    enum reeve_err err = reeve_file_read_secret(path_in(site, "credentials.json", path), TEMPLATE_MAX, &text, why);
-    if (err == REEVE_NOENT) {
-        *ret = reeve_value_map();
-        return *ret != NULL ? REEVE_OK : no_memory(why);
+    if (text.data != NULL) {
+        explicit_bzero(text.data, text.cap);
     }
-    return err == REEVE_OK ? reeve_json_read(reeve_buf_str(&text), text.len, &reeve_limits_file, path, ret, why) : err;
-}
-
-static enum reeve_err take_keys(struct up_site *site, const struct reeve_value *config, struct reeve_why *why)
-{
-    const struct reeve_value *keys = reeve_value_get(reeve_value_get(config, "security"), "api_keys");
-    for (size_t i = 0; i < reeve_value_len(keys); i++) {
-        const char *key = reeve_value_text(reeve_value_at(keys, i));
-        if (key != NULL && reeve_strv_add(&site->api_keys, key) != REEVE_OK) {
-            return no_memory(why);
-        }
+    if (err != REEVE_OK) {
+        return err;
+    }
+    const char *const argv[] = {"mosquitto_passwd", "-U", fresh, NULL};
+    if (up_run(argv, true) != 0) {
+        (void)unlink(fresh); /* it holds the passwords in the clear */
+        return reeve_fail(why, REEVE_IO, "mosquitto_passwd did not hash the passwords");
+    }
+    if (chmod(fresh, 0600) != 0 || rename(fresh, up_path(up, "broker/passwords", path)) != 0) {
+        return reeve_fail_errno(why, "%s", fresh);
     }
     return REEVE_OK;
 }
 
-static enum reeve_err read_config(const struct up_site *site, struct reeve_value **ret, struct reeve_why *why)
+enum reeve_err up_write_broker(const struct up *up, struct reeve_why *why)
 {
-    if (site->config[0] == '\0') {
-        *ret = NULL;
-        return REEVE_OK;
+    char port[16];
+    char dir[PATH_MAX];
+    const struct passwd *user = getpwuid(geteuid());
+    (void)snprintf(port, sizeof port, "%d", (int)up->port);
+    const struct filling fillings[] = {{"PORT", port},
+                                       {"DIR", up_path(up, "broker", dir)},
+                                       {"USER", user != NULL ? user->pw_name : "mosquitto"},
+                                       {"ROOT", up->root},
+                                       {"NODE", up->node},
+                                       {NULL, NULL}};
+    enum reeve_err err = write_filled(up, "mosquitto.conf.in", "broker/mosquitto.conf", fillings, why);
+    if (err == REEVE_OK) {
+        err = write_filled(up, "acl.in", "broker/acl", fillings, why);
     }
-    return reeve_file_read_value(site->config, &reeve_limits_file, ret, why);
+    return err == REEVE_OK ? write_passwords(up, why) : err;
 }
 
-static enum reeve_err settle_node(struct up_site *site, const char *configured, const char *kept, struct reeve_why *why)
-{
-    const char *name = configured != NULL ? configured : kept;
-    if (site->node[0] == '\0' && name != NULL) {
-        (void)snprintf(site->node, sizeof site->node, "%s", name);
-    } else if (site->node[0] == '\0') {
-        char host[256] = "node";
-        (void)gethostname(host, sizeof host - 1);
-        host[strcspn(host, ".")] = '\0';
-        (void)reeve_name_from(host, site->node);
-    }
-    for (int role = 0; role < UP_NODE; role++) {
-        if (strcmp(site->node, up_role_names[role]) == 0) {
-            return reeve_fail(why, REEVE_INVALID, "a node can't be called '%s': that is a role's username", site->node);
-        }
-    }
-    return reeve_name_check(site->node, why);
-}
+// ---- site.json ----------------------------------------------------------------------------------------------------
 
-enum reeve_err up_port_find(int wanted, int *ret_port, struct reeve_why *why)
+static enum reeve_err put_login(const struct up *up, const char *user, struct reeve_value *users, struct reeve_why *why)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)wanted),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    if (fd < 0) {
-        return reeve_fail_errno(why, "socket");
-    }
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    // Listening is what tells: with SO_REUSEADDR alone a bind may succeed beside another.
-    bool free_now = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0 &&
-                    getsockname(fd, (struct sockaddr *)&address, &len) == 0;
-    close(fd);
-    if (!free_now) {
-        return reeve_fail(why, REEVE_CONFLICT, "port %d is taken; --port 0 takes any that is free", wanted);
-    }
-    *ret_port = ntohs(address.sin_port);
-    return REEVE_OK;
-}
-
-// Given: that one. Configured or kept: that one. Otherwise MQTT's own, or any.
-static enum reeve_err settle_port(struct up_site *site, int64_t configured, int64_t kept, struct reeve_why *why)
-{
-    int64_t wanted = site->port >= 0 ? site->port : configured > 0 ? configured : kept;
-    if (wanted >= 0) {
-        return up_port_find((int)wanted, &site->port, why);
-    }
-    return up_port_find(PORT_PRESET, &site->port, NULL) == REEVE_OK ? REEVE_OK : up_port_find(0, &site->port, why);
-}
-
-enum reeve_err up_files_prepare(struct up_site *site, struct reeve_why *why)
-{
-    REEVE_VALUE_AUTO kept = NULL;
-    REEVE_VALUE_AUTO config = NULL;
-    enum reeve_err err = make_folders(site, why);
-    if (err == REEVE_OK) {
-        err = read_kept(site, &kept, why);
-    }
-    if (err == REEVE_OK) {
-        err = read_config(site, &config, why);
-    }
-    if (err == REEVE_OK) {
-        err = take_keys(site, config, why);
-    }
-    if (err == REEVE_OK) {
-        err = settle_node(site, reeve_get_str(reeve_value_get(config, "node"), "name"), reeve_get_str(kept, "node"), why);
-    }
-    if (err == REEVE_OK) {
-        err = settle_port(site, reeve_get_int(reeve_value_get(config, "daemon"), "port", -1), reeve_get_int(kept, "port", -1),
-                          why);
-    }
-    if (err == REEVE_OK) {
-        take_passwords(site, kept);
-    }
+    REEVE_BUF_AUTO password = REEVE_BUF_INIT(4096);
+    struct reeve_value *login = reeve_value_map();
+    enum reeve_err err = up_read_password(up, user, &password, why);
+    reeve_put_str(login, "username", user);
+    reeve_put_str(login, "password", reeve_buf_str(&password));
+    (void)reeve_value_put(users, user, login); /* remembered: reeve_value_built() */
     return err;
 }
 
-enum reeve_err up_files_write(const struct up_site *site, struct reeve_why *why)
+enum reeve_err up_write_site(const struct up *up, struct reeve_why *why)
 {
-    enum reeve_err (*const writers[])(const struct up_site *site, struct reeve_why *why) = {
-        write_credentials, write_password_file, write_conf, write_acl, write_node};
-    enum reeve_err err = REEVE_OK;
-    for (size_t i = 0; err == REEVE_OK && i < REEVE_ARRAY_LEN(writers); i++) {
-        err = writers[i](site, why);
-    }
-    return err;
-}
-
-// ---- site.json --------------------------------------------------------------------------------------------------
-
-enum reeve_err up_site_json_write(const struct up_site *site, struct reeve_why *why)
-{
-    REEVE_VALUE_AUTO json = reeve_value_map();
+    static const char *const clients[] = {"admin", "operator", "viewer"};
+    char path[PATH_MAX];
+    REEVE_VALUE_AUTO site = reeve_value_map();
     struct reeve_value *broker = reeve_value_map();
     struct reeve_value *users = reeve_value_map();
-    reeve_put_str(broker, "host", ADDRESS);
-    reeve_put_int(broker, "port", site->port);
-    for (int role = 0; role <= UP_VIEWER; role++) {
-        struct reeve_value *user = reeve_value_map();
-        reeve_put_str(user, "username", up_role_names[role]);
-        reeve_put_str(user, "password", site->passwords[role]);
-        put_map(users, up_role_names[role], user);
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(64 * 1024);
+    enum reeve_err err = REEVE_OK;
+    for (size_t i = 0; err == REEVE_OK && i < REEVE_ARRAY_LEN(clients); i++) {
+        err = put_login(up, clients[i], users, why);
     }
-    put_map(json, "broker", broker);
-    reeve_put_str(json, "root", site->root);
-    reeve_put_str(json, "node", site->node);
-    put_map(json, "users", users);
-    return write_json(site, "site.json", json, why);
+    reeve_put_str(broker, "host", "127.0.0.1");
+    reeve_put_int(broker, "port", up->port);
+    (void)reeve_value_put(site, "broker", broker); /* remembered: reeve_value_built() */
+    reeve_put_str(site, "root", up->root);
+    reeve_put_str(site, "node", up->node);
+    (void)reeve_value_put(site, "users", users); /* remembered: reeve_value_built() */
+    if (err != REEVE_OK) {
+        return err;
+    }
+    if (reeve_value_built(site) != REEVE_OK || reeve_json_write(site, REEVE_JSON_PRETTY, &text) != REEVE_OK) {
+        return reeve_fail(why, REEVE_NOMEM, "out of memory");
+    }
+    reeve_buf_puts(&text, "\n");
+    return reeve_file_write_atomic(up_path(up, "site.json", path), text.data, text.len, 0600, why);
 }
 
-void up_site_json_remove(const struct up_site *site)
+void up_remove_site(const struct up *up)
 {
-    char path[PATH_MAX + 64];
-    (void)unlink(path_in(site, "site.json", path)); // absent is fine
+    char path[PATH_MAX];
+    (void)unlink(up_path(up, "site.json", path)); /* absent is what is wanted */
 }
 
-void up_site_done(struct up_site *site)
+// ---- programs -----------------------------------------------------------------------------------------------------
+
+static bool in_path(const char *name)
 {
-    reeve_strv_done(&site->api_keys);
-    explicit_bzero(site->passwords, sizeof site->passwords);
+    const char *path = getenv("PATH");
+    const char *at = path != NULL ? path : "/usr/bin:/bin";
+    while (*at != '\0') {
+        char full[PATH_MAX];
+        size_t len = strcspn(at, ":");
+        (void)snprintf(full, sizeof full, "%.*s/%s", (int)len, at, name);
+        if (access(full, X_OK) == 0) {
+            return true;
+        }
+        at += len + (at[len] == ':' ? 1 : 0);
+    }
+    return false;
+}
+
+enum reeve_err up_check_programs(const struct up *up, struct reeve_why *why)
+{
+    static const char *const own[] = {"reeved", "reeve-shim", "reeve-worker-broker"};
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(own); i++) {
+        char path[PATH_MAX];
+        (void)snprintf(path, sizeof path, "%s/%s", up->bin_dir, own[i]);
+        if (access(path, X_OK) != 0) {
+            return reeve_fail(why, REEVE_NOENT, "%s is not there; it belongs beside this program", path);
+        }
+    }
+    if (access("/usr/sbin/mosquitto", X_OK) != 0 || !in_path("mosquitto_passwd")) {
+        return reeve_fail(why, REEVE_NOENT,
+                          "the MQTT broker Mosquitto is not installed; on Debian: apt install mosquitto");
+    }
+    return REEVE_OK;
 }

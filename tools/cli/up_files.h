@@ -28,8 +28,9 @@ struct up_site {
     struct reeve_strv api_keys; // older configuration: more operators
 };
 
-// Folders, and what an earlier start left: node, port, passwords; what is new gets made. `node` and `port` of *site win over what
-// was kept when they are set ("" and -1 = not given; port 0 = any). Reads daemon.port, node.name and security.api_keys of --config.
+// Folders, and what an earlier start left: node, port, passwords; what is new gets made. `node` and `port` of *site win
+// over what was kept when they are set ("" and -1 = not given; port 0 = any). Reads daemon.port, node.name and
+// security.api_keys of --config.
 enum reeve_err up_files_prepare(struct up_site *site, struct reeve_why *why);
 // A port that is free now, on 127.0.0.1; `wanted` 0 = any. CONFLICT when it is taken.
 enum reeve_err up_port_find(int wanted, int *ret_port, struct reeve_why *why);

@@ -1,0 +1,26 @@
+// The commands' entries: each takes what was typed and gives the exit code. One file per command or family of commands.
+// Must not: hold anything else than declarations.
+#ifndef REEVE_CLI_COMMANDS_H
+#define REEVE_CLI_COMMANDS_H
+
+struct invocation;
+
+int cmd_up(const struct invocation *inv);
+int cmd_ls(const struct invocation *inv);
+int cmd_show(const struct invocation *inv);
+int cmd_apply(const struct invocation *inv);
+int cmd_act(const struct invocation *inv); // start stop restart kill signal reset rm
+int cmd_call(const struct invocation *inv);
+int cmd_drain(const struct invocation *inv); // drain, undrain, of nodes and workers
+int cmd_logs(const struct invocation *inv);
+int cmd_watch(const struct invocation *inv);
+int cmd_top(const struct invocation *inv);
+int cmd_node_ls(const struct invocation *inv);
+int cmd_node_show(const struct invocation *inv);
+int cmd_node_act(const struct invocation *inv); // reload, shutdown
+int cmd_encode(const struct invocation *inv);
+int cmd_decode(const struct invocation *inv);
+int cmd_doctor(const struct invocation *inv);
+int cmd_version(const struct invocation *inv);
+
+#endif

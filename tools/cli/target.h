@@ -1,0 +1,22 @@
+// From a selector to orders: which node has the worker that is meant, and which nodes have some that fit.
+// Must not: send anything.
+#ifndef REEVE_CLI_TARGET_H
+#define REEVE_CLI_TARGET_H
+
+#include "order.h"
+#include "selector.h"
+
+// Without asking anybody: with node/name, --node, or the site's node for bare names. NOENT when only presence can tell.
+enum reeve_err target_offline(const struct selector *selector, const struct site *site, const struct reeve_value *args,
+                              struct orders *orders, struct reeve_why *why);
+// What has to be read for it; before session_open().
+enum reeve_err target_want(const struct selector *selector, struct lookup *lookup, struct reeve_why *why);
+// `args` (NULL = none) are put into every command. NOENT with near names, CONFLICT when a bare name is on two nodes,
+// OFFLINE when the node is not there.
+enum reeve_err target_resolve(const struct selector *selector, struct lookup *lookup, const struct reeve_value *args,
+                              struct orders *orders, struct reeve_why *why);
+// The one worker that a name means, for commands about one. *ret_node gets the node's name.
+enum reeve_err target_one(struct lookup *lookup, const char *node, const char *worker, char ret_node[REEVE_NAME_SIZE],
+                          struct reeve_why *why);
+
+#endif
