@@ -302,9 +302,9 @@ static void explain(struct reeve_why *why, enum cgroup_kind kind, const struct c
     }
 }
 
-// A new group for each run. Linux 6.18 was seen to kill every child that is born into a group (CLONE_INTO_CGROUP) which was
-// once ended through cgroup.kill: the count of kills is compared with that of the parent's group. rmdir refuses while a
-// process is in it.
+// A new group for each run. Linux 6.18 was seen to kill every child that is born into a group (CLONE_INTO_CGROUP) which
+// was once ended through cgroup.kill: the count of kills is compared with that of the parent's group. rmdir refuses
+// while a process is in it.
 static bool make_fresh(const struct cgroup_host *host, const char *worker, char dir[CGROUP_PATH_SIZE])
 {
     if (!cgroup_dir(&host->track, worker, dir)) {

@@ -174,6 +174,9 @@ static void stop_of_a_stopped_process_works(void **state)
     fixture_start(f, &plan);
     WAIT_FOR(f, f->started == 1);
     assert_int_equal(run_signal(f->run, SIGSTOP, &why), REEVE_OK);
+    for (struct sweep_stat stat = {0}; stat.state != 'T';) { // else SIGTERM, the lower number, would be delivered first
+        assert_true(sweep_stat(f->pid, &stat));
+    }
     run_stop(f->run, -1);
     WAIT_FOR(f, f->ended == 1);
     assert_string_equal(f->outcome.cause, "stop");
