@@ -102,27 +102,29 @@ static bool in_grace(const struct reeve_registry *registry, int64_t now)
 static void lose(struct reeve_registry *registry, int64_t at, int64_t now)
 {
     if (in_grace(registry, now)) {
-        registry->reconnected = 0;
         registry->disconnected =
             registry->disconnected > 0 ? registry->disconnected : 1; // 1: before anything was heard
     } else {
-        registry->disconnected = at > LAST_WILLS_MS ? at - LAST_WILLS_MS : 1;
+        registry->disconnected = at > 0 ? at : 1;
     }
+    registry->reconnected = 0; // the former one has nothing to say any more, and `at` may be before it
 }
 
 void reeve_registry_disconnected(struct reeve_registry *registry, int64_t now_mono)
 {
     if (!cut_off(registry)) {
-        lose(registry, now_mono, now_mono);
+        // A connection may be dead long before that is noticed, and everybody looks silent in the meantime.
+        int64_t at = now_mono - LAST_WILLS_MS;
+        lose(registry, registry->heard > 0 && registry->heard < at ? registry->heard : at, now_mono);
     }
 }
 
 void reeve_registry_reconnected(struct reeve_registry *registry, int64_t now_mono)
 {
     if (!cut_off(registry) && registry->heard > 0) {
-        lose(registry, registry->heard, now_mono);
+        lose(registry, registry->heard - LAST_WILLS_MS, now_mono);
     }
-    int64_t away_ms = registry->disconnected > 1 ? now_mono - registry->disconnected - LAST_WILLS_MS : 0;
+    int64_t away_ms = registry->disconnected > 1 ? now_mono - registry->disconnected : 0;
     int64_t grace_ms = away_ms > REEVE_GRACE_MS ? away_ms : REEVE_GRACE_MS;
     registry->grace_ms = grace_ms < REEVE_GRACE_MS_MAX ? grace_ms : REEVE_GRACE_MS_MAX;
     registry->reconnected = now_mono;

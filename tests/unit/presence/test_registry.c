@@ -306,16 +306,27 @@ static void an_outage_of_the_reader_is_no_evidence_until_the_others_had_time_to_
     (void)take(ROOT "/worker/alpha/quiet/status", "{\"epoch\":5,\"at\":1}", false, 1000); /* checked below */
     (void)take(STATUS, "{\"epoch\":5,\"at\":1}", false, 100000);                          /* checked below */
     const struct reeve_known_worker *quiet = reeve_registry_worker(registry, "alpha", "quiet");
-    reeve_registry_disconnected(registry, 101000);
-    assert_int_equal(verdict(101000 + MONTH), REEVE_STATE_RUNNING);
-    reeve_registry_reconnected(registry, 121000);               // 20 s: held for as long again
-    (void)take(LWT, "{\"epoch\":5}", true, 121001);             /* the broker fired all wills; checked below */
-    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", true, 121001); /* the copy it kept; checked below */
-    assert_int_equal(verdict(140999), REEVE_STATE_RUNNING);
-    assert_int_equal(reeve_registry_verdict(registry, quiet, 140999).state, REEVE_STATE_LOST);
-    assert_int_equal(verdict(141000), REEVE_STATE_LOST);
-    (void)take(STATUS, "{\"epoch\":6,\"at\":2}", false, 141001); /* checked below */
-    assert_int_equal(verdict(141002), REEVE_STATE_RUNNING);
+    assert_int_equal(verdict(150001), REEVE_STATE_LOST); // nothing is heard, and why is not known yet
+    reeve_registry_disconnected(registry, 152000);
+    assert_int_equal(verdict(MONTH), REEVE_STATE_RUNNING);
+    reeve_registry_reconnected(registry, 120000);               // 20 s: held for as long again
+    (void)take(LWT, "{\"epoch\":5}", true, 120001);             /* the broker fired all wills; checked below */
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", true, 120001); /* the copy it kept; checked below */
+    assert_int_equal(verdict(139999), REEVE_STATE_RUNNING);
+    assert_int_equal(reeve_registry_verdict(registry, quiet, 139999).state, REEVE_STATE_LOST);
+    assert_int_equal(verdict(140000), REEVE_STATE_LOST);
+    (void)take(STATUS, "{\"epoch\":6,\"at\":2}", false, 140001); /* checked below */
+    assert_int_equal(verdict(140002), REEVE_STATE_RUNNING);
+}
+
+// The last thing heard was a death, and the reader's own loss came much later.
+static void a_death_before_the_loss_stays_one(void **state)
+{
+    (void)state;
+    (void)take(STATUS, "{\"epoch\":5,\"at\":1}", false, 100000); /* checked below */
+    (void)take(LWT, "{\"epoch\":5}", false, 100010);             /* checked below */
+    reeve_registry_disconnected(registry, 110000);
+    assert_int_equal(verdict(110001), REEVE_STATE_LOST);
 }
 
 static void wills_that_came_just_before_the_loss_are_part_of_it(void **state)
@@ -489,6 +500,7 @@ int main(void)
         TEST(a_record_above_the_bound_is_refused),
         TEST(random_bytes_on_every_topic_do_no_harm),
         TEST(an_outage_of_the_reader_is_no_evidence_until_the_others_had_time_to_return),
+        TEST(a_death_before_the_loss_stays_one),
         TEST(wills_that_came_just_before_the_loss_are_part_of_it),
         TEST(after_a_long_outage_the_grace_has_its_bound),
         TEST(a_loss_nobody_told_counts_from_when_something_was_last_heard),
