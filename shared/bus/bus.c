@@ -678,6 +678,7 @@ static enum reeve_err make_client(struct reeve_bus *bus, const char *client_id, 
     const struct reeve_paho_options options = {.uri = bus->url_text,
                                                .client_id = client_id != NULL ? client_id : made,
                                                .version = bus->version,
+                                               .tls = bus->url.tls,
                                                .slots = (size_t)bus->options.broker->window + REEVE_SUBSCRIPTIONS_MAX,
                                                .message_bytes_max = (size_t)bus->options.broker->message_bytes_max,
                                                .handover = bus->handover};

@@ -17,6 +17,7 @@ struct reeve_paho_options {
     const char *uri;          // reeve_url_paho()
     const char *client_id;    // of MQTT
     int version;              // 5 or 4
+    bool tls;                 // which of Paho's libraries
     size_t slots;             // publishes and subscribes that can be on their way at once
     size_t message_bytes_max; // larger ones are dropped and counted before they are copied
     struct reeve_handover *handover;
