@@ -302,6 +302,7 @@ void publish_worker(struct worker *worker);      // its process record, now
 void publish_worker_removed(struct daemon *daemon, const char *name);
 void publish_mark(struct worker *worker);        // at the end of the turn
 void publish_metrics(struct daemon *daemon);
+void put_usage(struct reeve_value *map, int64_t memory_bytes, int64_t cpu_us); // `memory_bytes`, `cpu_ms`
 struct reeve_value *process_value(const struct worker *worker); // caller frees
 // node/<node>/event: {seq at epoch kind ...detail}. `detail` is taken; MAP or NULL.
 void publish_event(struct daemon *daemon, const char *kind, struct reeve_value *detail);

@@ -92,8 +92,7 @@ static struct reeve_value *describe_worker(const struct worker *worker)
     int64_t memory;
     int64_t cpu_us;
     if (cgroup_usage(worker->daemon->cgroups, worker->name, &memory, &cpu_us)) {
-        reeve_put_int(map, "memory_bytes", memory);
-        reeve_put_int(map, "cpu_ms", cpu_us / 1000);
+        put_usage(map, memory, cpu_us);
     }
     return map;
 }

@@ -224,6 +224,17 @@ void publish_audit(struct daemon *daemon, const struct pending *pending, enum re
 
 // ---- metrics ----------------------------------------------------------------------------------------------------------
 
+// What the host can't tell (-1) is left out.
+void put_usage(struct reeve_value *map, int64_t memory_bytes, int64_t cpu_us)
+{
+    if (memory_bytes >= 0) {
+        reeve_put_int(map, "memory_bytes", memory_bytes);
+    }
+    if (cpu_us >= 0) {
+        reeve_put_int(map, "cpu_ms", cpu_us / 1000);
+    }
+}
+
 static struct reeve_value *worker_usage(const struct worker *worker)
 {
     int64_t memory;
@@ -232,8 +243,7 @@ static struct reeve_value *worker_usage(const struct worker *worker)
         return NULL;
     }
     struct reeve_value *map = reeve_value_map();
-    reeve_put_int(map, "memory_bytes", memory);
-    reeve_put_int(map, "cpu_ms", cpu_us / 1000);
+    put_usage(map, memory, cpu_us);
     return map;
 }
 
