@@ -21,6 +21,7 @@ int cmd_node_act(const struct invocation *inv); // reload, shutdown
 int cmd_encode(const struct invocation *inv);
 int cmd_decode(const struct invocation *inv);
 int cmd_doctor(const struct invocation *inv);
+int cmd_bench(const struct invocation *inv);
 int cmd_version(const struct invocation *inv);
 
 #endif
