@@ -8,10 +8,10 @@
 #include <reeve/loop.h>
 #include <reeve/message.h>
 
-#define CROWD        100 // workers of one selector
-#define WATCHED_MAX  (CROWD + 8)
-#define DEADLINE_MS  30000 // far more than any single step takes on a loaded machine
-#define STATE_SIZE   16
+#define CROWD       100 // workers of one selector
+#define WATCHED_MAX (CROWD + 8)
+#define DEADLINE_MS 30000 // far more than any single step takes on a loaded machine
+#define STATE_SIZE  16
 
 // What was last seen of one worker. Times: reeve_clock_mono_ns(), on arrival here.
 struct watched {
@@ -19,14 +19,14 @@ struct watched {
     char state[STATE_SIZE]; // of `process`; "" = no record
     int64_t run;
     pid_t pid;
-    int64_t record_ns;      // `process` arrived with this state and run
-    uint64_t epoch;         // of `status`
-    bool online;            // `status` is there and no goodbye
-    int64_t online_ns;      // `status` arrived with this epoch
-    uint64_t dead_epoch;    // of `lwt`
-    int64_t dead_ns;        // `lwt` arrived
-    pid_t pulse_pid;        // the worker itself said: I run
-    int64_t pulse_ns;       // and when it did, by its own look at the clock
+    int64_t record_ns;   // `process` arrived with this state and run
+    uint64_t epoch;      // of `status`
+    bool online;         // `status` is there and no goodbye
+    int64_t online_ns;   // `status` arrived with this epoch
+    uint64_t dead_epoch; // of `lwt`
+    int64_t dead_ns;     // `lwt` arrived
+    pid_t pulse_pid;     // the worker itself said: I run
+    int64_t pulse_ns;    // and when it did, by its own look at the clock
 };
 
 struct bench {
@@ -39,7 +39,7 @@ struct bench {
     bool node_ready; // the node's status says online
     bool left;
     bool interrupted;
-    struct reeve_why lost; // why there is no session
+    struct reeve_why lost;   // why there is no session
     struct reeve_timer tick; // wakes the loop, so that a deadline is looked at
     struct reeve_signals *signals;
     uv_poll_t pulse_poll;

@@ -5,8 +5,8 @@
 #include <reeve/buf.h>
 #include <sys/types.h>
 
-// Starts argv[0] with stdin from /dev/null, stdout and stderr as given (-1: /dev/null). The child gets SIGTERM when this
-// process ends, however it ends.
+// Starts argv[0] with stdin from /dev/null, stdout and stderr as given (-1: /dev/null). The child gets SIGTERM when
+// this process ends, however it ends.
 enum reeve_err child_start(const char *const argv[], int out_fd, int err_fd, pid_t *ret, struct reeve_why *why);
 // Runs argv to its end. Its stdout replaces what `out` holds (NULL: thrown away); its stderr is ours. INTERNAL when it
 // does not exit with 0.

@@ -5,7 +5,8 @@
 #include <reeve/value.h>
 #include <sys/types.h>
 
-// {cpu cores memory_bytes kernel system mosquitto reeve compiler optimised state_fs}; state_dir: whose file system counts.
+// {cpu cores memory_bytes kernel system mosquitto reeve compiler optimised state_fs}; state_dir: whose file system
+// counts.
 struct reeve_value *machine_value(const char *state_dir);
 struct reeve_value *machine_load(void); // LIST of the three load averages
 
