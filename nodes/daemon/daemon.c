@@ -13,6 +13,7 @@
 
 #define HOUSEKEEPING_MS 60000
 #define AFTER_MAX 16384
+#define COUNTS_SOON_MS  250
 #define STORE_RETRY_MS 5000
 #define FLUSH_MS 3000
 #define EXIT_DUPLICATE 125 // do not restart [session-7]
@@ -72,6 +73,10 @@ static void publish_dirty(struct daemon *daemon)
         if (worker->dirty) {
             publish_worker(worker);
         }
+    }
+    // The node's status counts workers: said soon after a change, and once for a burst of them.
+    if (daemon->leave_step == 0 && uv_timer_get_due_in(&daemon->heartbeat.handle) > COUNTS_SOON_MS) {
+        reeve_timer_start(&daemon->heartbeat, COUNTS_SOON_MS, 0);
     }
 }
 
