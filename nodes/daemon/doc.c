@@ -76,16 +76,68 @@ static enum reeve_err print_ops(struct reeve_buf *buf)
     return buf->err;
 }
 
+// ---- man page ------------------------------------------------------------------------------------------------
+
+static const char man_head[] =
+    ".TH REEVED 8 \"\" \"reeve " REEVE_VERSION "\" \"Reeve\"\n"
+    ".SH NAME\nreeved \\- the node daemon of Reeve\n"
+    ".SH SYNOPSIS\n\\fBreeved\\fR [\\fB\\-\\-config\\fR \\fIFILE\\fR] [options]\n"
+    ".SH DESCRIPTION\n"
+    "Starts, limits, watches, restarts and stops the workers of one host, and takes commands over MQTT. Each run of a worker is held by a\n"
+    "\\fBreeve\\-shim\\fR that outlives the daemon: after a crash or an upgrade the next reeved takes the runs over.\n"
+    ".PP\n.nf\n";
+
+static const char man_files[] =
+    ".fi\n"
+    ".SH FILES\n"
+    ".TP\n.I /etc/reeve/node.yaml\nconfiguration; every key is in configuration.md, or print it with \\fBreeved \\-\\-doc configuration\\fR\n"
+    ".TP\n.I /var/lib/reeve/NODE\nstate_dir: reeved.db, runs/, logs/, workers/\n"
+    ".SH COMMANDS\nOn \\fInode/NODE/cmd/OP\\fR and, where it says worker, on \\fIworker/NODE/WORKER/cmd/OP\\fR:\n";
+
+// A line of roff: a leading dot or quote would be a request, a backslash an escape.
+static void roff(struct reeve_buf *buf, const char *text)
+{
+    bool line_start = true;
+    for (; *text != '\0'; text++) {
+        if (line_start && (*text == '.' || *text == '\'')) {
+            reeve_buf_puts(buf, "\\&");
+        }
+        if (*text == '\\') {
+            reeve_buf_puts(buf, "\\e");
+        } else if (*text == '-') {
+            reeve_buf_puts(buf, "\\-");
+        } else if (*text != '`') { // of Markdown
+            reeve_buf_append(buf, text, 1);
+        }
+        line_start = *text == '\n';
+    }
+}
+
+static enum reeve_err print_man(struct reeve_buf *buf)
+{
+    reeve_buf_puts(buf, man_head);
+    roff(buf, doc_usage);
+    reeve_buf_puts(buf, man_files);
+    const struct op *op;
+    for (size_t i = 0; (op = op_at(i)) != NULL; i++) {
+        reeve_buf_printf(buf, ".TP\n\\fB%s\\fR (%s)\n", op->name, level_text(op->flags));
+        roff(buf, op->doc);
+        reeve_buf_puts(buf, "\n");
+    }
+    reeve_buf_puts(buf, ".SH SEE ALSO\n.BR reeve (1),\n.BR mosquitto (8)\n");
+    return buf->err;
+}
+
 enum reeve_err doc_print(const char *page, struct reeve_buf *buf, struct reeve_why *why)
 {
     const struct {
         const char *page;
         enum reeve_err (*print)(struct reeve_buf *buf);
-    } pages[] = {{"configuration", print_configuration}, {"ops", print_ops}};
+    } pages[] = {{"configuration", print_configuration}, {"ops", print_ops}, {"man", print_man}};
     for (size_t i = 0; i < REEVE_ARRAY_LEN(pages); i++) {
         if (strcmp(pages[i].page, page) == 0) {
             return pages[i].print(buf);
         }
     }
-    return reeve_fail(why, REEVE_NOENT, "no page '%s': configuration or ops", page);
+    return reeve_fail(why, REEVE_NOENT, "no page '%s': configuration, ops or man", page);
 }

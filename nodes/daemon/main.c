@@ -10,7 +10,7 @@
 
 enum { EXIT_USAGE = 2 };
 
-static const char usage[] =
+const char doc_usage[] =
     "Usage: reeved [--config FILE] [options]\n"
     "\n"
     "The node daemon of Reeve: starts, limits, watches, restarts and stops the workers of this host,\n"
@@ -18,7 +18,7 @@ static const char usage[] =
     "\n"
     "  -c, --config FILE      configuration (preset: /etc/reeve/node.yaml)\n"
     "      --check            read the configuration, say what is wrong with it, start nothing\n"
-    "      --doc PAGE         print a reference page: configuration or ops\n"
+    "      --doc PAGE         print a reference page: configuration, ops or man\n"
     "      --log-level LEVEL  error, warning, info or debug; before the configuration's\n"
     "  -h, --help             this text\n"
     "  -V, --version          version\n"
@@ -58,7 +58,7 @@ static bool read_options(int argc, char **argv, struct options *ret, int *ret_ex
             ret->doc = optarg;
             break;
         case 'h':
-            (void)fputs(usage, stdout);
+            (void)fputs(doc_usage, stdout);
             return false;
         case 'V':
             (void)printf("reeved %s\n", REEVE_VERSION);
