@@ -550,16 +550,32 @@ static void check_names(const struct node_config *config, struct reeve_errors *e
     }
 }
 
+static void check_specs(struct node_config *config, struct reeve_errors *errors)
+{
+    check_types(config, errors);
+    (void)load_inline_specs(config, errors); /* what it found is in errors */
+    (void)load_spec_dir(config, errors);     /* what it found is in errors */
+    check_names(config, errors);
+}
+
 static void check_config(struct node_config *config, struct reeve_errors *errors)
 {
     struct reeve_why why;
     if (reeve_root_check(config->node.root, &why) != REEVE_OK) {
         reeve_errors_add(errors, NULL, "node.root", "%s", why.text);
     }
-    check_types(config, errors);
-    (void)load_inline_specs(config, errors); /* what it found is in errors */
-    (void)load_spec_dir(config, errors);     /* what it found is in errors */
-    check_names(config, errors);
+    check_specs(config, errors);
+}
+
+// The table has refused the file: what is wrong with the specs is told all the same, in the same run.
+static void check_specs_of_refused(const struct reeve_value *file, struct reeve_errors *errors)
+{
+    const char *dir = reeve_get_str(file, "workers_dir");
+    struct node_config config = {.types = reeve_value_clone(reeve_value_get(file, "types")),
+                                 .workers = reeve_value_clone(reeve_value_get(file, "workers")),
+                                 .workers_dir = dir != NULL ? strdup(dir) : NULL};
+    check_specs(&config, errors);
+    config_done(&config);
 }
 
 // ---- include --------------------------------------------------------------------------------------------
@@ -663,6 +679,7 @@ enum reeve_err config_load(const char *path, struct node_config *ret, struct ree
     struct node_config config = {0};
     err = reeve_record_decode(&node_config_record, value, "", &config, errors);
     if (err != REEVE_OK) {
+        check_specs_of_refused(value, errors);
         return err;
     }
     err = settle(&config, path);
