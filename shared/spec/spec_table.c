@@ -404,6 +404,7 @@ static const struct reeve_field spec_fields[] = {
      .doc = "With sd_notify: a run that says nothing for this long is ended and counts as a failure. 0 = off."},
     {.name = "config",
      .type = REEVE_FIELD_VALUE,
+     .flags = REEVE_FIELD_SECRET,
      .offset = AT(config),
      .doc = "Handed to the worker as it is. In a file with `worker:` every other top-level key becomes a part of it."},
 };
