@@ -466,9 +466,9 @@ class Control:
         return command
 
     def do(self, worker, op, args=None, phase="done", deadline=harness.DEADLINE, **options):
-        """Command, and the terminal reply, which must have this phase."""
+        """Command, and the terminal reply, which must have this phase (None = any)."""
         reply = self.command(worker, op, args, **options).terminal(deadline)
-        assert reply["phase"] == phase, f"{op} {worker} {args}: {reply}"
+        assert phase is None or reply["phase"] == phase, f"{op} {worker} {args}: {reply}"
         return reply
 
     def refused(self, worker, op, args=None, code=None, says="", phase="rejected", **options):
@@ -490,8 +490,12 @@ class Control:
         return harness.wait_until(lambda: self.describe()["counters"][name] >= value or None,
                                   what=f"counter {name} {value}: {self.describe()['counters']}")
 
+    def log_lines(self, worker, tail=1000):
+        return self.do(worker, "logs", {"tail": tail})["result"]["workers"][worker]
+
     def logs(self, worker, tail=1000):
-        return [line["text"] for line in self.do(worker, "logs", {"tail": tail})["result"]["workers"][worker]]
+        """What the worker itself wrote."""
+        return [line["text"] for line in self.log_lines(worker, tail) if line["stream"] != "shim"]
 
 
 def now_ms():
