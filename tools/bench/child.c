@@ -71,14 +71,14 @@ static enum reeve_err await(pid_t pid, const char *program, struct reeve_why *wh
     return REEVE_OK;
 }
 
-enum reeve_err child_run(const char *const argv[], struct reeve_buf *out, struct reeve_why *why)
+enum reeve_err child_run(const char *const argv[], struct reeve_buf *out, int err_fd, struct reeve_why *why)
 {
     int fds[2] = {-1, -1};
     pid_t pid = 0;
     if (out != NULL && pipe2(fds, O_CLOEXEC) != 0) {
         return reeve_fail_errno(why, "pipe");
     }
-    enum reeve_err err = child_start(argv, fds[1], STDERR_FILENO, &pid, why);
+    enum reeve_err err = child_start(argv, fds[1], err_fd, &pid, why);
     if (out != NULL) {
         (void)close(fds[1]); // or the read below never ends
         reeve_buf_reset(out);

@@ -61,7 +61,7 @@ static void put_mosquitto(struct reeve_value *map)
 {
     char version[VALUE_MAX];
     REEVE_BUF_AUTO text = REEVE_BUF_INIT(FILE_MAX);
-    (void)child_run((const char *const[]){"/usr/sbin/mosquitto", "-h", NULL}, &text,
+    (void)child_run((const char *const[]){"/usr/sbin/mosquitto", "-h", NULL}, &text, -1,
                     NULL); // exits with 3 after its help
     if (line_value(reeve_buf_str(&text), "mosquitto version", " ", version)) {
         reeve_put_str(map, "mosquitto", version);

@@ -103,7 +103,7 @@ static struct reeve_value *run_part(struct report *report, const char *bin_dir, 
     struct reeve_value *part = NULL;
     REEVE_BUF_AUTO text = REEVE_BUF_INIT(1u << 20);
     (void)snprintf(path, sizeof(path), "%s/%s", bin_dir, name);
-    enum reeve_err err = child_run((const char *const[]){path, argument, NULL}, &text, &why);
+    enum reeve_err err = child_run((const char *const[]){path, argument, NULL}, &text, -1, &why);
     if (err == REEVE_OK) {
         err = reeve_json_read(reeve_buf_str(&text), text.len, &reeve_limits_file, name, &part, &why);
     }

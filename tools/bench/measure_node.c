@@ -445,7 +445,7 @@ static enum reeve_err time_cli(struct bench *bench, const char *op, struct serie
     (void)site_program(&bench->site, "reeve", program);
     const char *const argv[] = {program, op, "--site", bench->site.dir, ONE, NULL};
     int64_t begun_ns = reeve_clock_mono_ns();
-    enum reeve_err err = child_run(argv, NULL, why);
+    enum reeve_err err = child_run(argv, NULL, STDERR_FILENO, why);
     series_add(series, reeve_clock_mono_ns() - begun_ns);
     return err;
 }

@@ -117,7 +117,7 @@ static enum reeve_err write_passwords(struct site *site, struct reeve_why *why)
     }
     enum reeve_err err = write_file(site, "passwords", &text, why);
     const char *const argv[] = {MOSQUITTO_PWD, "-U", site_path(site, "passwords", path), NULL};
-    return err == REEVE_OK ? child_run(argv, NULL, why) : err;
+    return err == REEVE_OK ? child_run(argv, NULL, STDERR_FILENO, why) : err;
 }
 
 static enum reeve_err write_json(const struct site *site, const char *leaf, const struct reeve_value *value,
