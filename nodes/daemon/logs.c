@@ -20,6 +20,7 @@
 #define FOLLOW_PRESET_MS 60000
 #define FOLLOW_MAX_MS 600000
 #define PIECE_BYTES_MAX (64u << 10)
+#define READ_BYTES      (8u << 10)
 #define LINE_BYTES_MAX 8192
 
 struct log_follow {
@@ -258,23 +259,28 @@ static bool was_rotated(const struct log_follow *follow)
     return follow->fd < 0 || (stat(path, &status) == 0 && status.st_ino != follow->inode);
 }
 
-static void read_new(struct log_follow *follow)
+// A message per read: what matters more has to get in between on a slow link.
+static ssize_t publish_read(struct log_follow *follow)
 {
-    char data[16384];
-    size_t taken = 0;
-    struct reeve_value *lines = reeve_value_list();
-    while (follow->fd >= 0 && taken < PIECE_BYTES_MAX) {
-        ssize_t len = read(follow->fd, data, sizeof data);
-        if (len <= 0) {
-            break;
-        }
-        taken += (size_t)len;
+    char data[READ_BYTES];
+    ssize_t len = read(follow->fd, data, sizeof data);
+    struct reeve_value *lines = len > 0 ? reeve_value_list() : NULL;
+    if (len > 0) {
         take_bytes(follow, data, (size_t)len, lines);
     }
     if (reeve_value_len(lines) > 0) {
         publish_lines(follow, lines);
     } else {
         reeve_value_free(lines);
+    }
+    return len;
+}
+
+static void read_new(struct log_follow *follow)
+{
+    size_t taken = 0;
+    for (ssize_t len; follow->fd >= 0 && taken < PIECE_BYTES_MAX && (len = publish_read(follow)) > 0;) {
+        taken += (size_t)len;
     }
     // More than a piece: the reader is slower than the writer. Go on at the end and say how much was left out.
     if (taken >= PIECE_BYTES_MAX) {

@@ -8,6 +8,8 @@
 
 #define RESERVE_MIN 16 // of a small bound an eighth is nothing
 #define CLASSES     (REEVE_BUS_BULK + 1)
+// Of bulk that is written but may sit in Paho and the socket, where nothing overtakes it: 2 s of a 64 kbit/s link.
+#define BULK_IN_FLIGHT_BYTES (16u << 10)
 
 struct queue {
     struct reeve_outbox_item *first, *last;
@@ -28,7 +30,7 @@ struct reeve_outbox {
     uint64_t numbers;
     struct slot *slots;
     uint32_t free_slot; // window_max = none
-    size_t in_flight;
+    size_t in_flight, bulk_in_flight_bytes;
     bool refused; // a LIMIT was given since the last has_room_again
 };
 
@@ -279,6 +281,9 @@ static struct reeve_outbox_item *most_urgent(struct reeve_outbox *outbox, enum r
 {
     for (size_t class = 0; class <= (size_t)lowest; class ++) {
         struct reeve_outbox_item *item;
+        if (class == REEVE_BUS_BULK && outbox->bulk_in_flight_bytes >= BULK_IN_FLIGHT_BYTES) {
+            continue;
+        }
         while ((item = outbox->queues[class].first) != NULL) {
             if (item->expires_mono == 0 || item->expires_mono > reeve_clock_mono_ms()) {
                 return item;
@@ -304,6 +309,7 @@ static struct reeve_outbox_item *empty_slot(struct reeve_outbox *outbox, uint32_
     *slot = (struct slot){.next_free = outbox->free_slot};
     outbox->free_slot = index;
     outbox->in_flight--;
+    outbox->bulk_in_flight_bytes -= item->message.class == REEVE_BUS_BULK ? item->bytes : 0;
     count_in_flight(outbox);
     return item;
 }
@@ -324,6 +330,7 @@ const struct reeve_outbox_item *reeve_outbox_take(struct reeve_outbox *outbox, s
     outbox->free_slot = slot->next_free;
     *slot = (struct slot){.item = item, .token = -1};
     outbox->in_flight++;
+    outbox->bulk_in_flight_bytes += item->message.class == REEVE_BUS_BULK ? item->bytes : 0;
     count_in_flight(outbox);
     *ret_slot = index;
     return item;

@@ -139,6 +139,12 @@ class Watch:
             return sum(line["kind"] == kind and all(line.get(k) == v for k, v in fields.items())
                        for line in self.lines[since:])
 
+    def stays(self, seconds, since):
+        """Wait so long, and return what was said in the meantime: for what must not happen."""
+        with self.changed:
+            self.changed.wait_for(lambda: False, seconds)
+            return self.lines[since:]
+
     def finish(self, deadline=harness.DEADLINE):
         """With once=True: wait for its end."""
         self.process.wait(deadline)

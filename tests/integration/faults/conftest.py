@@ -1,3 +1,26 @@
-"""Fixtures of these tests: all are in ../watching.py."""
+"""Fixtures of these tests: those of ../watching.py, and broken networks."""
+import network
+import pytest
 from watching import *  # noqa: F401,F403
 from watching import kind, broker, make_node, node, admin, node_name, make_watch, watch  # noqa: F401
+
+
+@pytest.fixture
+def namespace():
+    made = network.Namespace()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_proxy(broker):
+    """make_proxy(**options) -> a running Proxy to the broker."""
+    made = []
+
+    def make(**options):
+        made.append(network.Proxy(broker.port, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
