@@ -162,11 +162,11 @@ static void on_probe_result(struct reeve_bus *bus, enum reeve_err err, const str
 
 void reeve_bus_send_probe(struct reeve_bus *bus)
 {
-    // The random part tells our echo from that of another process of the same name.
+    // The random part tells this echo from a late one.
     char hex[9], topic[REEVE_TOPIC_SIZE];
     (void)snprintf(bus->probe_id, sizeof(bus->probe_id), "probe-%" PRIx64 "-%s", bus->epoch, reeve_hex_random(hex, 8));
     struct reeve_bus_message probe = {.topic =
-                                          reeve_topic_make(topic, bus->root, "reply/%s/%s", bus->client, bus->probe_id),
+                                          reeve_topic_make(topic, bus->root, "reply/%s/%s", bus->client, bus->probe_name),
                                       .payload = bus->probe_id,
                                       .payload_len = strlen(bus->probe_id),
                                       .qos = 1,

@@ -3,6 +3,7 @@
 #include "session.h"
 
 #include <reeve/clock.h>
+#include <reeve/id.h>
 #include <reeve/log.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,24 +13,50 @@ static uint32_t first_slot(const struct reeve_bus *bus)
     return (uint32_t)bus->options.broker->window; // publishes have the slots below
 }
 
-static void on_reply(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+static void on_probe(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
 {
     (void)arg;
-    const char *id = delivery->topic + strlen(bus->reply_prefix);
-    if (bus->probe_id[0] != '\0' && strcmp(id, bus->probe_id) == 0) {
+    size_t len = strlen(bus->probe_id);
+    if (len > 0 && delivery->payload_len == len && memcmp(delivery->payload, bus->probe_id, len) == 0) {
         bus->probe_id[0] = '\0';
         reeve_bus_on_echo(bus);
-        return;
     }
-    reeve_requests_reply(bus->requests, id, delivery);
 }
 
+static void on_reply(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+{
+    const char *id = delivery->topic + strlen(bus->reply_prefix);
+    if (strcmp(id, bus->probe_name) == 0) {
+        on_probe(bus, delivery, arg); // both filters fit it
+    } else {
+        reeve_requests_reply(bus->requests, id, delivery);
+    }
+}
+
+// Only the own probe. All workers of a node have one username and so one reply/<client>/: with its wildcard each would
+// receive the probes of all, which grows with the square of their number.
 enum reeve_err reeve_bus_receive_init(struct reeve_bus *bus, struct reeve_why *why)
 {
-    char filter[REEVE_TOPIC_SIZE];
+    char filter[REEVE_TOPIC_SIZE], hex[9];
+    (void)snprintf(bus->probe_name, sizeof(bus->probe_name), "probe-%s", reeve_hex_random(hex, 8));
     const struct reeve_subscription_options options = {
-        .filter = reeve_topic_make(filter, bus->root, "reply/%s/+", bus->client), .qos = 1, .handler = on_reply};
+        .filter = reeve_topic_make(filter, bus->root, "reply/%s/%s", bus->client, bus->probe_name),
+        .qos = 1,
+        .handler = on_probe};
     return reeve_subscriptions_add(bus->subscriptions, &options, why);
+}
+
+// Before the first request. The SUBSCRIBE leaves before the command does, so the broker has it first.
+enum reeve_err reeve_bus_take_replies(struct reeve_bus *bus, struct reeve_why *why)
+{
+    char filter[REEVE_TOPIC_SIZE];
+    if (bus->takes_replies) {
+        return REEVE_OK;
+    }
+    enum reeve_err err = reeve_bus_subscribe(bus, reeve_topic_make(filter, bus->root, "reply/%s/+", bus->client), 1, 0,
+                                             on_reply, NULL, why);
+    bus->takes_replies = err == REEVE_OK;
+    return err;
 }
 
 enum reeve_err reeve_bus_subscribe(struct reeve_bus *bus, const char *filter, int qos, unsigned flags,

@@ -264,6 +264,9 @@ enum reeve_err reeve_bus_request(struct reeve_bus *bus, const char *topic, struc
     struct reeve_requests *requests = reeve_bus_requests(bus);
     enum reeve_err err = fill_command(bus, command, timeout_ms, why);
     if (err == REEVE_OK) {
+        err = reeve_bus_take_replies(bus, why);
+    }
+    if (err == REEVE_OK) {
         err = open_request(requests, command->id, timeout_ms, on_reply, arg, why);
     }
     if (err != REEVE_OK) {

@@ -63,6 +63,8 @@ struct reeve_bus {
     int64_t received_mono; // when the last message came
     int64_t leave_mono;    // deadline of LEAVING
     char probe_id[REEVE_PROBE_SIZE];
+    char probe_name[24];   // last level of the probe's topic: the process's own, so that it gets no other's probes
+    bool takes_replies;    // reply/<client>/+ is subscribed to: since the first request
     char dismissal[160]; // why the broker is about to close this session
 
     struct reeve_timer retry; // WAITING
@@ -94,6 +96,7 @@ void reeve_bus_send_probe(struct reeve_bus *bus);
 
 // receive.c
 enum reeve_err reeve_bus_receive_init(struct reeve_bus *bus, struct reeve_why *why);
+enum reeve_err reeve_bus_take_replies(struct reeve_bus *bus, struct reeve_why *why);
 void reeve_bus_subscribe_all(struct reeve_bus *bus); // what was not asked for in this session
 void reeve_bus_on_subscribe_result(struct reeve_bus *bus, const struct reeve_handover_record *record);
 void reeve_bus_on_message(struct reeve_bus *bus, const struct reeve_incoming *incoming);
