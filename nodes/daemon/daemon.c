@@ -348,14 +348,21 @@ static void on_signal(int signal, void *arg)
 
 // ---- start ----------------------------------------------------------------------------------------------------------------
 
+struct loading {
+    struct daemon *daemon;
+    bool incomplete; // a row is there but could not be used
+};
+
 static void load_one(const struct store_worker *stored, void *arg)
 {
-    struct daemon *daemon = arg;
+    struct loading *loading = arg;
+    struct daemon *daemon = loading->daemon;
     struct worker *worker = NULL;
     struct reeve_why why = {0};
     struct reeve_spec spec;
     struct reeve_errors *errors = malloc(sizeof *errors);
     if (errors == NULL) {
+        loading->incomplete = true;
         return;
     }
     reeve_errors_init(errors, stored->name);
@@ -372,9 +379,43 @@ static void load_one(const struct store_worker *stored, void *arg)
     free(errors);
     if (err != REEVE_OK) {
         reeve_log(REEVE_LOG_ERROR, "daemon", "worker=%s stored_spec=\"%s\"", stored->name, why.text);
+        loading->incomplete = true;
         return;
     }
     worker_adopt(worker, stored);
+}
+
+// The store is lost, the processes are not: workers of the configuration are looked for among what runs.
+static void adopt_from_config(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->config.specs.len; i++) {
+        const struct reeve_spec *spec = &daemon->config.specs.items[i];
+        struct worker *worker = NULL;
+        struct reeve_spec copy;
+        struct reeve_why why = {0};
+        enum reeve_err err = reeve_spec_copy(spec, &copy);
+        if (err == REEVE_OK) {
+            config_preset_spec(&daemon->config, &copy);
+            err = worker_new(daemon, spec->name, &worker, &why);
+            if (err == REEVE_OK) {
+                worker_set_spec(worker, &copy);
+            }
+            reeve_spec_done(&copy);
+        }
+        if (err != REEVE_OK) {
+            reeve_log(REEVE_LOG_ERROR, "daemon", "worker=%s adopt=\"%s\"", spec->name, why.text);
+            continue;
+        }
+        bool wanted = spec->desired == REEVE_DESIRED_RUNNING;
+        static char origin[] = "file";
+        const struct store_worker lost = {.name = spec->name,
+                                          .version = worker->spec_version,
+                                          .origin = origin,
+                                          .wanted = wanted,
+                                          .created_at = worker->created_at};
+        worker_adopt(worker, &lost);
+        (void)worker_store(worker, wanted, NULL); /* the commit of the turn reports it */
+    }
 }
 
 // A worker whose removal was on disk when the daemon died: its process may still be there.
@@ -484,11 +525,14 @@ enum reeve_err daemon_start(struct daemon *daemon, uv_loop_t *loop, struct node_
         publish_event(daemon, "store_damaged", NULL);
     }
     daemon->draining = store_number(daemon->store, "draining", 0) != 0;
-    err = store_workers(daemon->store, load_one, daemon, why);
+    struct loading loading = {.daemon = daemon};
+    err = store_workers(daemon->store, load_one, &loading, why);
     if (err != REEVE_OK) {
         return err;
     }
-    if (!damaged) { // without a store every run would look like an orphan
+    if (damaged) { // without a store every run would look like an orphan
+        adopt_from_config(daemon);
+    } else if (!loading.incomplete) {
         find_orphans(daemon);
     }
     reeve_value_free(apply_config_specs(daemon, &daemon->config, false));
@@ -521,18 +565,19 @@ static size_t count_processes(const struct daemon *daemon, bool broker)
     return count;
 }
 
-// The way out does not change what is desired: the next daemon starts them again.
+// The way out does not change what is desired: the next daemon starts them again. Nothing of it is stored.
 static void end_processes(struct daemon *daemon, bool broker)
 {
     struct reeve_map_iter it = {0};
     while (reeve_map_next(daemon->workers, &it)) {
         struct worker *worker = it.value;
-        if (is_broker(daemon, worker) == broker) {
+        const enum reeve_state state = worker->machine.state;
+        bool goes_on = reeve_state_has_process(state) || state == REEVE_STATE_RESTARTING;
+        if (goes_on && is_broker(daemon, worker) == broker) {
             bool wanted = worker->machine.wanted;
             struct reeve_why why;
-            worker->stored_wanted = false; // so that the step does not write it
-            (void)worker_step(worker, REEVE_EVENT_STOP, "daemon leaves", &why); /* failed and stopped ones stay */
-            worker->stored_wanted = wanted;
+            (void)worker_step(worker, REEVE_EVENT_STOP, "daemon leaves", &why); /* never refused in these states */
+            worker->machine.wanted = wanted;
         }
     }
 }

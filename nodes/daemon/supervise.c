@@ -21,10 +21,6 @@ static void ttl_over(struct reeve_timer *timer, void *arg);
 
 enum reeve_err worker_new(struct daemon *daemon, const char *name, struct worker **ret, struct reeve_why *why)
 {
-    if (reeve_map_len(daemon->workers) >= (size_t)daemon->config.node.workers_max) {
-        return reeve_fail(why, REEVE_LIMIT, "node %s has %zu workers, its max_workers", daemon->config.node.name,
-                          reeve_map_len(daemon->workers));
-    }
     struct worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL || reeve_map_put(daemon->workers, name, worker, NULL) != REEVE_OK) {
         free(worker);
@@ -134,7 +130,8 @@ enum reeve_err worker_store_spec(struct daemon *daemon, const struct worker *wor
 // What nobody waits for (counters, a state that gave up) is stored along; a full disk is told once, elsewhere.
 static void store_along(struct worker *worker)
 {
-    if (!worker->removing) {
+    // On the way out everything is stopped, and nothing of that is what somebody wants.
+    if (!worker->removing && !worker->daemon->leaving) {
         (void)worker_store(worker, worker->machine.wanted, NULL); /* the commit of the turn reports it */
     }
 }
@@ -358,7 +355,8 @@ static void take_end(struct worker *worker)
     }
     char cause[224];
     exit_text(worker, cause, sizeof cause);
-    if (event == REEVE_EVENT_EXIT_FINAL && !worker->machine.then_start && worker->machine.wanted) {
+    bool over_for_good = event == REEVE_EVENT_EXIT_FINAL && !worker->machine.then_start && !daemon->leaving;
+    if (over_for_good && worker->machine.wanted) {
         worker->machine.wanted =
             false; // its policy says that it is finished; a restarted daemon must not start it again
         store_along(worker);
@@ -564,9 +562,12 @@ static void adopt_ended(struct worker *worker, const struct run_outcome *outcome
         compose_why(worker);
         return;
     }
-    if (strcmp(outcome->cause, "host") == 0) {
+    // Asked to end by a daemon that left or died on the way to the next run: no failure.
+    const bool asked = strcmp(outcome->cause, "stop") == 0 || strcmp(outcome->cause, "kill") == 0;
+    const bool host = strcmp(outcome->cause, "host") == 0;
+    if (asked || host) {
         worker->machine.state = REEVE_STATE_STOPPED;
-        step_by_itself(worker, REEVE_EVENT_START, "the host restarted");
+        step_by_itself(worker, REEVE_EVENT_START, host ? "the host restarted" : "daemon started");
         return;
     }
     worker->machine.state = REEVE_STATE_RUNNING;
