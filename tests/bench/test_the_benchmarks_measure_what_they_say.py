@@ -10,7 +10,7 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 BIN = pathlib.Path(os.environ.get("REEVE_BIN", HERE.parents[1] / "build/dev/bin"))
 ROUNDS = 3
-MEASURES = {"rss_0", "rss_100", "shim_pss", "start", "start_worker", "start_done", "stop_done", "restart",
+MEASURES = {"rss_0", "rss_100", "shim_pss", "spawn", "start", "start_worker", "start_done", "stop_done", "restart",
             "restart_record", "lwt", "sdk_back", "start_100", "start_100_workers", "stop_100", "cli_start", "cli_stop",
             "bus_both_ways"}
 CHECKS = {"start_processes", "stop_gone", "restart_processes", "restart_alive", "lwt_epochs", "lwt_processes",

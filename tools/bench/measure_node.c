@@ -4,8 +4,10 @@
 #include "machine.h"
 #include "measure.h"
 
+#include <errno.h>
 #include <reeve/clock.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +21,8 @@
     {                                                                                                                  \
         .name = id, .what = text, .unit = "ms", .scale = NS_MS, .goal = goal_ms                                        \
     }
+static struct series spawn =
+    MS("spawn", 0, "posix_spawn() of the worker by this program -> its first instruction: the floor");
 static struct series start_record = MS("start", 10, "start command published -> `process` says running");
 static struct series start_pulse = MS("start_worker", 0, "start command published -> first instruction of the worker");
 static struct series start_done = MS("start_done", 0, "start command published -> reply `done`");
@@ -189,6 +193,42 @@ static enum reeve_err define_workers(struct bench *bench, struct report *report,
     (void)reeve_value_put(args, "workers", workers); // as above
     enum reeve_err err = control_do(bench, NULL, "apply", args, why);
     return err == REEVE_OK ? bench_wait(bench, all_known, NULL, "all workers are known", why) : err;
+}
+
+// ---- the floor ----------------------------------------------------------------------------------------------------
+
+static bool pulsed_as(struct bench *bench, const void *arg)
+{
+    return bench_watched(bench, ONE)->pulse_pid == *(const pid_t *)arg;
+}
+
+static enum reeve_err spawn_round(struct bench *bench, char *const argv[], struct reeve_why *why)
+{
+    static char *const no_env[] = {NULL};
+    pid_t pid = 0;
+    int64_t begun_ns = reeve_clock_mono_ns();
+    errno = posix_spawn(&pid, argv[0], NULL, NULL, argv, no_env);
+    if (errno != 0) {
+        return reeve_fail_errno(why, "%s", argv[0]);
+    }
+    enum reeve_err err = bench_wait(bench, pulsed_as, &pid, "the spawned worker runs", why);
+    series_add(&spawn, bench_watched(bench, ONE)->pulse_ns - begun_ns);
+    child_stop(&pid, DEADLINE_MS);
+    return err;
+}
+
+// What no supervisor can go below for one process. A start has two: the shim and the worker.
+static enum reeve_err measure_spawn(struct bench *bench, struct report *report, struct reeve_why *why)
+{
+    char program[SITE_PATH_SIZE], socket[SITE_PATH_SIZE], name[] = ONE;
+    (void)site_program(&bench->site, "reeve-bench-pulse", program);
+    (void)site_path(&bench->site, "pulse", socket);
+    enum reeve_err err = REEVE_OK;
+    for (int i = 0; i < report->rounds && err == REEVE_OK; i++) {
+        err = spawn_round(bench, (char *const[]){program, socket, name, NULL}, why);
+    }
+    report_series(report, &spawn);
+    return err;
 }
 
 // ---- one --------------------------------------------------------------------------------------------------------
@@ -493,6 +533,7 @@ static enum reeve_err measure_cli(struct bench *bench, struct report *report, st
 const struct step node_steps[] = {
     {"memory of the empty daemon", measure_memory_empty},
     {"defining workers", define_workers},
+    {"spawn", measure_spawn},
     {"start", measure_start},
     {"restart", measure_restart},
     {"last will", measure_lwt},
