@@ -162,6 +162,17 @@ static void exit_text(const struct worker *worker, char *buf, size_t buf_len)
     }
 }
 
+static bool ended_as_asked(const struct run_outcome *end)
+{
+    static const char *const causes[] = {"stop", "kill", "host"};
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(causes); i++) {
+        if (strcmp(end->cause, causes[i]) == 0) {
+            return true;
+        }
+    }
+    return end->code == 0 && end->signal == 0;
+}
+
 static void compose_why(struct worker *worker)
 {
     worker->why[0] = '\0';
@@ -172,15 +183,18 @@ static void compose_why(struct worker *worker)
     char delay[REEVE_UNITS_TEXT_LEN];
     char line[160];
     exit_text(worker, text, sizeof text);
+    if (reeve_state_has_process(worker->machine.state)) {
+        if (!ended_as_asked(&worker->exit)) { // why this run is not the first: an end that nobody asked for
+            (void)snprintf(worker->why, sizeof worker->why, "after %s · run %lld", text, (long long)worker->ended_run);
+        }
+        return;
+    }
     size_t len = (size_t)snprintf(worker->why, sizeof worker->why, "%s · run %lld", text, (long long)worker->ended_run);
     if (worker->machine.state == REEVE_STATE_RESTARTING && len < sizeof worker->why) {
         len += (size_t)snprintf(worker->why + len, sizeof worker->why - len, " · restart in %s",
                                 reeve_duration_human(worker->next_delay_ms, delay));
     } else if (worker->machine.state == REEVE_STATE_FAILED && len < sizeof worker->why) {
         len += (size_t)snprintf(worker->why + len, sizeof worker->why - len, " · gave up, `reset` starts afresh");
-    }
-    if (reeve_state_has_process(worker->machine.state)) {
-        return; // its last words are not about the end that is told here
     }
     logs_last_line(worker, line, sizeof line);
     if (line[0] != '\0' && len < sizeof worker->why) {
