@@ -47,6 +47,10 @@ static enum reeve_err take_spec(struct daemon *daemon, struct reeve_spec *spec, 
                                 struct worker **ret, struct reeve_why *why)
 {
     struct worker *worker = daemon_worker(daemon, spec->name);
+    if (worker == NULL && reeve_map_len(daemon->workers) >= (size_t)daemon->config.node.workers_max) {
+        return reeve_fail(why, REEVE_LIMIT, "node %s has %zu workers, its max_workers", daemon->config.node.name,
+                          reeve_map_len(daemon->workers));
+    }
     if (worker == NULL) {
         enum reeve_err err = worker_new(daemon, spec->name, &worker, why);
         if (err != REEVE_OK) {
