@@ -150,6 +150,24 @@ static enum reeve_err check_version(struct store *store, struct reeve_why *why)
     return exec_sql(store, sql, "write version", why);
 }
 
+static int note_damage(void *ret, int columns, char **values, char **names)
+{
+    (void)names;
+    *(bool *)ret = columns < 1 || values[0] == NULL || strcmp(values[0], "ok") != 0;
+    return 0;
+}
+
+// Every page once, at the start: damage that is found later finds a daemon that can neither go on nor set it aside.
+static enum reeve_err check_pages(struct store *store, struct reeve_why *why)
+{
+    bool damaged = false;
+    int rc = sqlite3_exec(store->db, "PRAGMA quick_check(1)", note_damage, &damaged, NULL);
+    if (rc != SQLITE_OK) {
+        return sqlite_fail(store, rc, "check", why);
+    }
+    return damaged ? reeve_fail(why, REEVE_CORRUPT, "store: damaged pages") : REEVE_OK;
+}
+
 static enum reeve_err open_database(struct store *store, const char *path, struct reeve_why *why)
 {
     int rc = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -162,6 +180,9 @@ static enum reeve_err open_database(struct store *store, const char *path, struc
     enum reeve_err err = exec_sql(store, pragmas, "configure", why);
     if (err == REEVE_OK) {
         err = check_version(store, why);
+    }
+    if (err == REEVE_OK) {
+        err = check_pages(store, why);
     }
     if (err == REEVE_OK) {
         err = exec_sql(store, schema, "schema", why);
