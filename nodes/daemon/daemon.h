@@ -312,8 +312,8 @@ void publish_audit(struct daemon *daemon, const struct pending *pending, enum re
 // logs.c
 void logs_follow_stop(struct worker *worker);
 void logs_grew(struct worker *worker);
-// The last `lines` lines as a LIST of {at stream text}; bounded to 256 KiB.
-struct reeve_value *logs_tail(const struct worker *worker, int64_t lines);
+// The last `lines` lines as a LIST of {at stream text}, out of the last `bytes_max` bytes.
+struct reeve_value *logs_tail(const struct worker *worker, int64_t lines, size_t bytes_max);
 void logs_last_line(const struct worker *worker, char *buf, size_t buf_len); // "" when there is none
 
 #endif

@@ -17,6 +17,7 @@
 #define TAIL_PRESET 50
 #define TAIL_LINES_MAX 2000
 #define TAIL_BYTES_MAX (256u << 10)
+#define REPLY_BYTES_MAX (400u << 10) // of all workers together; as records lines are up to twice as long, a message has 1 MiB
 #define FOLLOW_PRESET_MS 60000
 #define FOLLOW_MAX_MS 600000
 #define PIECE_BYTES_MAX (64u << 10)
@@ -138,13 +139,18 @@ static void read_tail(const struct worker *worker, size_t bytes_max, struct reev
     reeve_buf_append(text, reeve_buf_str(&current), current.len);
 }
 
-struct reeve_value *logs_tail(const struct worker *worker, int64_t lines)
+struct reeve_value *logs_tail(const struct worker *worker, int64_t lines, size_t bytes_max)
 {
     struct reeve_value *list = reeve_value_list();
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(TAIL_BYTES_MAX + 1);
-    read_tail(worker, TAIL_BYTES_MAX, &text);
-    const char *end = reeve_buf_str(&text) + text.len;
-    const char *at = lines > 0 ? tail_start(reeve_buf_str(&text), text.len, lines) : end;
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(bytes_max + 1);
+    read_tail(worker, bytes_max, &text);
+    const char *start = reeve_buf_str(&text);
+    const char *end = start + text.len;
+    const char *at = lines > 0 ? tail_start(start, text.len, lines) : end;
+    if (at == start && text.len >= bytes_max) { // cut at its front
+        const char *newline = memchr(at, '\n', text.len);
+        at = newline != NULL ? newline + 1 : end;
+    }
     while (at < end) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         const char *stop = newline != NULL ? newline : end;
@@ -385,9 +391,11 @@ void op_logs_act(struct pending *pending)
         if (lease_ms > 0 && follow(worker, lease_ms, &why) != REEVE_OK) {
             reeve_log(REEVE_LOG_WARNING, "logs", "worker=%s follow=\"%s\" ignoring", worker->name, why.text);
         }
-        // Several workers share one message: the more there are, the fewer lines each.
-        int64_t share = lines / (int64_t)(pending->targets_len > 4 ? pending->targets_len / 4 : 1);
-        (void)reeve_value_put(workers, worker->name, logs_tail(worker, share)); /* remembered: reeve_value_built() */
+        // Several workers share one message: the more there are, the less each may say.
+        size_t share = REPLY_BYTES_MAX / pending->targets_len;
+        share = share < TAIL_BYTES_MAX ? share : TAIL_BYTES_MAX;
+        (void)reeve_value_put(workers, worker->name,
+                              logs_tail(worker, lines, share)); /* remembered: reeve_value_built() */
     }
     reeve_put_int(result, "follow_ms", lease_ms);
     (void)reeve_value_put(result, "workers", workers); /* remembered: reeve_value_built() */

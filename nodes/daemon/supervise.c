@@ -403,13 +403,15 @@ static void end_of_failed_start(struct worker *worker, const struct reeve_why *w
 
 static void on_started(struct run *run, pid_t pid, uint64_t start_time, void *arg)
 {
-    (void)run;
     struct worker *worker = arg;
     worker->pid = pid;
     // The start time is in ticks since boot: also true for a run that was adopted.
     int64_t since_boot = (int64_t)start_time * 1000 / sysconf(_SC_CLK_TCK);
     worker->started_at = reeve_clock_wall_ms() - (reeve_clock_mono_ms() - since_boot);
     publish_mark(worker);
+    if (worker->follow != NULL) { // somebody follows since an earlier run
+        run_watch_log(run, true);
+    }
     struct reeve_why why;
     if (worker->machine.state == REEVE_STATE_STARTING && probe_start(worker, &why) != REEVE_OK) {
         reeve_log(REEVE_LOG_WARNING, "worker", "worker=%s readiness=\"%s\" ignoring", worker->name, why.text);
