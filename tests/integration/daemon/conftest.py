@@ -6,9 +6,9 @@ import pytest
 import nodes
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def node_name():
-    """Of all nodes of this run: control groups of two runs at once must not be taken for each other's."""
+    """Unlike that of any other test: control groups of two tests must not be taken for each other's."""
     return f"n{secrets.token_hex(4)}"
 
 

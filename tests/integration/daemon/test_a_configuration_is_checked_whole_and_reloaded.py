@@ -204,3 +204,18 @@ def test_a_worker_without_a_name_gets_one(node, admin):
         admin.do("", "apply", {"worker": {"command": SLEEPER, "type": "maker", "exchange": "kraken"}})
     names = list(admin.do("", "list")["result"]["workers"])
     assert len(names) == 2 and all(re.fullmatch(rf"worker-maker-kraken-{node.name}-[0-9a-f]{{8}}", n) for n in names), names
+
+
+def test_a_lower_max_workers_ends_nobody(make_node, admin):
+    """Three workers by command, then max_workers: 1 and a new daemon: all three are adopted with their pids; a fourth is
+    refused."""
+    node = make_node()
+    admin.apply(*({"name": name, "command": SLEEPER} for name in "abc"))
+    before = {name: admin.wait_state(name, "running") for name in "abc"}
+    node.kill()
+    node.section["max_workers"] = 1
+    node.start()
+    for name in "abc":
+        after = admin.wait_process(name, lambda p, n=name: p["epoch"] > before[n]["epoch"] and p["state"] == "running")
+        assert after["pid"] == before[name]["pid"]
+    admin.refused("", "apply", {"name": "d", "command": SLEEPER}, "limit", "max_workers")
