@@ -321,17 +321,18 @@ static bool is_dead(struct bench *bench, const void *arg)
 struct above {
     const struct watched *worker;
     uint64_t epoch;
+    int64_t run; // its session may be known before its process is: the pid would be the one before
 };
 
 static bool is_back(struct bench *bench, const void *arg)
 {
     const struct above *above = arg;
-    return above->worker->epoch > above->epoch && is_online(bench, above->worker);
+    return above->worker->epoch > above->epoch && above->worker->run > above->run && is_online(bench, above->worker);
 }
 
 static enum reeve_err lwt_round(struct bench *bench, const struct watched *sdk, int64_t *deaths, struct reeve_why *why)
 {
-    const struct above above = {.worker = sdk, .epoch = sdk->epoch};
+    const struct above above = {.worker = sdk, .epoch = sdk->epoch, .run = sdk->run};
     int64_t killed_ns = reeve_clock_mono_ns();
     (void)kill(sdk->pid, SIGKILL); // a failure shows as a will that never comes
     enum reeve_err err = bench_wait(bench, is_dead, sdk, "the last will arrives", why);
