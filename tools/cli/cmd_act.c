@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "output.h"
 #include "target.h"
+#include "up.h"
 
 #include <reeve/clock.h>
 #include <reeve/codec.h>
@@ -52,6 +53,7 @@ struct intent {
     const struct invocation *inv;
     const struct selector *selector;
     const struct reeve_value *args; // of the operation; NULL
+    bool to_itself;                 // the worker answers, not its node
 };
 
 static enum reeve_err perform(const struct intent *intent, const struct site *site, struct orders *orders,
@@ -64,7 +66,8 @@ static enum reeve_err perform(const struct intent *intent, const struct site *si
         err = lookup_init(&lookup, &session, why);
     }
     if (err == REEVE_OK) {
-        err = target_want(intent->selector, &lookup, why);
+        err = intent->to_itself ? target_want_speaker(intent->selector, &lookup, why)
+                                : target_want(intent->selector, &lookup, why);
     }
     if (err == REEVE_OK) {
         err = session_open(&session, why);
@@ -73,7 +76,11 @@ static enum reeve_err perform(const struct intent *intent, const struct site *si
         err = target_resolve(intent->selector, &lookup, intent->args, orders, why);
     }
     bool only_print = opt_given(intent->inv, OPT_PRINT_MQTT);
-    return err == REEVE_OK && !only_print ? orders_perform(orders, &session, &lookup, why) : err;
+    bool speaks = false; // then its node need not be there
+    if (err == REEVE_OK && intent->to_itself && !only_print) {
+        err = target_await_speaker(&lookup, orders->items[0]->node, orders->items[0]->worker, &speaks, why);
+    }
+    return err == REEVE_OK && !only_print ? orders_perform(orders, &session, speaks ? NULL : &lookup, why) : err;
 }
 
 static int act(const struct intent *intent, const char *op)
@@ -226,7 +233,7 @@ int cmd_call(const struct invocation *inv)
     if (err != REEVE_OK) {
         return output_fail_why(inv, err, &why);
     }
-    return act(&(struct intent){.inv = inv, .selector = &selector, .args = args}, inv->args[1]);
+    return act(&(struct intent){.inv = inv, .selector = &selector, .args = args, .to_itself = true}, inv->args[1]);
 }
 
 // ---- nodes --------------------------------------------------------------------------------------------------------
@@ -271,6 +278,23 @@ static enum reeve_err add_named_nodes(const struct invocation *inv, const struct
     return err;
 }
 
+// `reload` of a site's own node means the user's file as it is now; a dry run puts back what was there.
+static enum reeve_err perform_reload(const struct invocation *inv, const struct site *site, struct orders *orders,
+                                     struct reeve_why *why)
+{
+    REEVE_AUTO_FREE char *old = NULL;
+    struct reeve_why late;
+    enum reeve_err err = up_config_refresh(inv, site, &old, why);
+    if (err == REEVE_OK) {
+        err = perform_nodes(inv, site, orders, why);
+    }
+    bool kept = err == REEVE_OK && orders_exit(orders) == EXIT_DONE && !orders->dry_run;
+    if (old != NULL && !kept && up_config_restore(site, old, &late) != REEVE_OK) {
+        output_note("%s", late.text);
+    }
+    return err;
+}
+
 static int act_nodes(const struct invocation *inv, const struct reeve_value *args)
 {
     SITE_AUTO site = {0};
@@ -281,8 +305,10 @@ static int act_nodes(const struct invocation *inv, const struct reeve_value *arg
     if (err == REEVE_OK) {
         err = add_named_nodes(inv, &site, args, &orders, &why);
     }
+    bool own = orders.len == 1 && site.dir[0] != '\0' && strcmp(orders.items[0]->node, site.node) == 0;
     if (err == REEVE_OK && !only_print) {
-        err = perform_nodes(inv, &site, &orders, &why);
+        err = own && strcmp(orders.op, "reload") == 0 ? perform_reload(inv, &site, &orders, &why)
+                                                      : perform_nodes(inv, &site, &orders, &why);
     }
     if (err != REEVE_OK) {
         return output_fail_why(inv, err, &why);
@@ -318,7 +344,7 @@ int cmd_drain(const struct invocation *inv)
         if (err != REEVE_OK) {
             return output_fail_why(inv, err, &why);
         }
-        return act(&(struct intent){.inv = inv, .selector = &selector}, drains ? "drain" : "resume");
+        return act(&(struct intent){.inv = inv, .selector = &selector, .to_itself = true}, drains ? "drain" : "resume");
     }
     REEVE_VALUE_AUTO args = reeve_value_map();
     if (opt_given(inv, OPT_STOP)) {

@@ -3,8 +3,10 @@
 #include "commands.h"
 #include "output.h"
 #include "site.h"
+#include "until.h"
 #include "up.h"
 
+#include <errno.h>
 #include <reeve/clock.h>
 #include <reeve/codec.h>
 #include <reeve/log.h>
@@ -26,6 +28,7 @@ struct upping {
     struct up up;
     uv_loop_t loop;
     struct reeve_signals *signals;
+    struct until until;
     struct reeve_timer timer;
     bool timer_fired;
     struct up_daemon daemon;
@@ -62,6 +65,12 @@ static void on_daemon_ended(struct up_daemon *daemon, void *arg)
     ((struct upping *)arg)->daemon_ended = true;
 }
 
+static bool something_happened(void *arg)
+{
+    const struct upping *upping = arg;
+    return upping->signal != 0 || upping->daemon_ended || upping->answered || upping->timer_fired;
+}
+
 // Until something happened: a signal, the daemon's end, the answer, the time (0 = none).
 static void await(struct upping *upping, int64_t timeout_ms)
 {
@@ -69,9 +78,7 @@ static void await(struct upping *upping, int64_t timeout_ms)
     if (timeout_ms > 0) {
         reeve_timer_start(&upping->timer, timeout_ms, 0);
     }
-    while (upping->signal == 0 && !upping->daemon_ended && !upping->answered && !upping->timer_fired) {
-        (void)uv_run(&upping->loop, UV_RUN_ONCE);
-    }
+    until_run(&upping->until, something_happened, upping);
     reeve_timer_stop(&upping->timer);
 }
 
@@ -100,14 +107,17 @@ static void on_stopped(struct reeve_bus *bus, void *arg)
     ((struct upping *)arg)->bus_stopped = true;
 }
 
+static bool bus_has_stopped(void *arg)
+{
+    return ((const struct upping *)arg)->bus_stopped;
+}
+
 static void bus_end(struct upping *upping)
 {
     if (upping->bus != NULL) {
         upping->bus_stopped = false;
         reeve_bus_stop(upping->bus, 1000, on_stopped, upping);
-        while (!upping->bus_stopped) {
-            (void)uv_run(&upping->loop, UV_RUN_ONCE);
-        }
+        until_run(&upping->until, bus_has_stopped, upping); // the deadline of the stop ends it
         reeve_bus_free(upping->bus);
         upping->bus = NULL;
     }
@@ -214,6 +224,12 @@ static enum reeve_err start(struct upping *upping, struct reeve_why *why)
 
 // ---- leaving ----------------------------------------------------------------------------------------------------
 
+static bool left_or_asked_again(void *arg)
+{
+    const struct upping *upping = arg;
+    return upping->timer_fired || upping->signal_again || upping->daemon.pid <= 0;
+}
+
 // SIGTERM to the daemon, which stops its workers, the broker last. It is never killed: that would leave them running.
 static void leave(struct upping *upping)
 {
@@ -223,9 +239,7 @@ static void leave(struct upping *upping)
     while (upping->daemon.pid > 0 && reeve_clock_mono_ms() < end_mono) {
         upping->timer_fired = upping->signal_again = false;
         reeve_timer_start(&upping->timer, 3000, 0);
-        while (!upping->timer_fired && !upping->signal_again && upping->daemon.pid > 0) {
-            (void)uv_run(&upping->loop, UV_RUN_ONCE);
-        }
+        until_run(&upping->until, left_or_asked_again, upping);
         if (upping->daemon.pid > 0) {
             output_note("waiting for the workers to stop (at most %d s more)",
                         (int)((end_mono - reeve_clock_mono_ms()) / 1000));
@@ -308,18 +322,6 @@ static enum reeve_err stay(struct upping *upping, struct reeve_why *why)
 
 // ---- all of it --------------------------------------------------------------------------------------------------
 
-static enum reeve_err find_bin_dir(struct up *up, struct reeve_why *why)
-{
-    ssize_t len = readlink("/proc/self/exe", up->bin_dir, sizeof up->bin_dir - 1);
-    if (len <= 0) {
-        return reeve_fail_errno(why, "/proc/self/exe");
-    }
-    up->bin_dir[len] = '\0';
-    char *slash = strrchr(up->bin_dir, '/');
-    *(slash != NULL && slash != up->bin_dir ? slash : up->bin_dir + 1) = '\0';
-    return REEVE_OK;
-}
-
 static enum reeve_err find_dir(struct up *up, struct reeve_why *why)
 {
     char dir[PATH_MAX];
@@ -341,6 +343,20 @@ static enum reeve_err find_dir(struct up *up, struct reeve_why *why)
     return REEVE_OK;
 }
 
+static enum reeve_err find_config(struct up *up, struct reeve_why *why)
+{
+    char path[PATH_MAX];
+    const char *given = opt_value(up->inv, OPT_CONFIG);
+    if (given == NULL) {
+        return REEVE_OK;
+    }
+    if (realpath(given, path) == NULL || strlen(path) >= sizeof up->config_path) {
+        return reeve_fail(why, REEVE_INVALID, "--config: %s: %s", given, strerror(errno));
+    }
+    (void)snprintf(up->config_path, sizeof up->config_path, "%s", path);
+    return REEVE_OK;
+}
+
 static enum reeve_err choose_root(struct up *up, struct reeve_why *why)
 {
     const char *given = opt_value(up->inv, OPT_ROOT);
@@ -353,9 +369,9 @@ static enum reeve_err choose_root(struct up *up, struct reeve_why *why)
 
 static enum reeve_err prepare(struct up *up, struct reeve_why *why)
 {
-    enum reeve_err err = find_bin_dir(up, why);
-    enum reeve_err (*const steps[])(struct up *, struct reeve_why *) = {find_dir, up_config_read, choose_root,
-                                                                        up_make_dirs, up_choose_node};
+    enum reeve_err err = up_find_bin_dir(up, why);
+    enum reeve_err (*const steps[])(struct up *, struct reeve_why *) = {find_dir,    find_config,  up_config_read,
+                                                                        choose_root, up_make_dirs, up_choose_node};
     err = err == REEVE_OK ? up_check_programs(up, why) : err;
     for (size_t i = 0; err == REEVE_OK && i < REEVE_ARRAY_LEN(steps); i++) {
         err = steps[i](up, why);
@@ -377,6 +393,7 @@ static enum reeve_err run(struct upping *upping, struct reeve_why *why)
         err = up_write_site(&upping->up, why);
     }
     if (err == REEVE_OK) {
+        upping->daemon.settled = true;
         tell_ready(upping);
         err = stay(upping, why);
     }
@@ -389,6 +406,7 @@ static enum reeve_err begin_loop(struct upping *upping, struct reeve_why *why)
     if (uv_loop_init(&upping->loop) != 0) {
         return reeve_fail(why, REEVE_NOMEM, "no memory for the event loop");
     }
+    until_init(&upping->until, &upping->loop);
     reeve_timer_init(&upping->loop, &upping->timer, on_timer, upping);
     upping->daemon = (struct up_daemon){
         .up = &upping->up, .loop = &upping->loop, .pid_fd = -1, .ended = on_daemon_ended, .arg = upping};
@@ -415,7 +433,6 @@ int cmd_up(const struct invocation *inv)
     }
     upping->up.inv = inv;
     upping->up.lock_fd = -1;
-    upping->up.config_path = opt_value(inv, OPT_CONFIG);
     enum reeve_err err = prepare(&upping->up, &why);
     if (err == REEVE_OK) {
         err = begin_loop(upping, &why);

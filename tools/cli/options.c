@@ -587,6 +587,17 @@ static enum reeve_err check(const struct parser *parser)
     return reeve_fail(parser->why, REEVE_INVALID, "no command given; see `reeve --help`");
 }
 
+// What is wrong may stand before --json: its reader still wants JSON.
+static void note_json(struct parser *parser)
+{
+    for (; parser->next < parser->argc; parser->next++) {
+        if (strcmp(parser->argv[parser->next], "--json") == 0) {
+            (void)add_given(parser, OPT_JSON, NULL); /* full of options, or already there */
+            return;
+        }
+    }
+}
+
 enum reeve_err options_parse(int argc, char *const *argv, struct invocation *ret, struct reeve_why *why)
 {
     struct parser parser = {.argc = argc, .next = 1, .argv = argv, .inv = ret, .why = why};
@@ -607,6 +618,11 @@ enum reeve_err options_parse(int argc, char *const *argv, struct invocation *ret
         } else {
             err = word(&parser, text);
         }
+    }
+    if (err != REEVE_OK) {
+        struct reeve_why said = *why; // adding one may find the table full
+        note_json(&parser);
+        *why = said;
     }
     return err == REEVE_OK ? check(&parser) : err;
 }

@@ -42,7 +42,7 @@ enum reeve_err orders_add(struct orders *orders, const char *root, const char *n
     struct order *order = calloc(1, sizeof *order);
     struct order **items = realloc(orders->items, (orders->len + 1) * sizeof(*items));
     orders->items = items != NULL ? items : orders->items;
-    if (order == NULL || items == NULL || reeve_value_built(args) != REEVE_OK) {
+    if (order == NULL || items == NULL || (args != NULL && reeve_value_built(args) != REEVE_OK)) {
         free(order);
         reeve_value_free(args);
         return reeve_fail(why, REEVE_NOMEM, "out of memory");

@@ -49,6 +49,7 @@ enum reeve_err session_init(struct session *session, const struct site *site, st
     if (uv_loop_init(&session->loop) != 0) {
         return reeve_fail(why, REEVE_NOMEM, "no memory for the event loop");
     }
+    until_init(&session->until, &session->loop);
     reeve_timer_init(&session->loop, &session->deadline, on_deadline, session);
     session->deadline_mono = reeve_clock_mono_ms() + site->timeout_ms;
     const struct reeve_bus_options options = {.loop = &session->loop,
@@ -96,6 +97,12 @@ enum reeve_err session_open(struct session *session, struct reeve_why *why)
     return err;
 }
 
+static bool is_over(void *arg)
+{
+    const struct session *session = arg;
+    return session->done(session->done_arg) || session->lost || session->late || session->signal != 0;
+}
+
 enum reeve_err session_run(struct session *session, bool (*done)(void *arg), void *arg, int64_t deadline_mono,
                            struct reeve_why *why)
 {
@@ -103,9 +110,9 @@ enum reeve_err session_run(struct session *session, bool (*done)(void *arg), voi
     if (deadline_mono > 0) {
         reeve_timer_start(&session->deadline, deadline_mono - reeve_clock_mono_ms(), 0);
     }
-    while (!done(arg) && !session->lost && !session->late && session->signal == 0) {
-        (void)uv_run(&session->loop, UV_RUN_ONCE); // whether handles are left says nothing here
-    }
+    session->done = done;
+    session->done_arg = arg;
+    until_run(&session->until, is_over, session);
     reeve_timer_stop(&session->deadline);
     if (done(arg)) {
         return REEVE_OK;
@@ -126,6 +133,11 @@ static void on_stopped(struct reeve_bus *bus, void *arg)
     ((struct session *)arg)->stopped = true;
 }
 
+static bool is_stopped(void *arg)
+{
+    return ((const struct session *)arg)->stopped;
+}
+
 void session_done(struct session *session)
 {
     if (session->site == NULL) {
@@ -133,9 +145,7 @@ void session_done(struct session *session)
     }
     if (session->bus != NULL) {
         reeve_bus_stop(session->bus, GOODBYE_MS, on_stopped, session);
-        while (!session->stopped) {
-            (void)uv_run(&session->loop, UV_RUN_ONCE); // the deadline of the stop ends it
-        }
+        until_run(&session->until, is_stopped, session); // the deadline of the stop ends it
         reeve_bus_free(session->bus);
         session->bus = NULL;
     }

@@ -10,6 +10,7 @@
 #define REEVE_CLI_SESSION_H
 
 #include "site.h"
+#include "until.h"
 
 #include <reeve/loop.h>
 
@@ -18,7 +19,10 @@ struct session {
     struct reeve_bus *bus; // NULL until session_init() worked
     const struct site *site;
     struct reeve_signals *signals;
+    struct until until;
     struct reeve_timer deadline;
+    bool (*done)(void *arg); // what session_run() waits for
+    void *done_arg;
     int64_t deadline_mono; // of the whole command, --timeout from the start
     bool ready, lost, late, stopped;
     int signal;           // SIGINT, SIGTERM that came; 0

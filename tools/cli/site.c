@@ -224,6 +224,17 @@ static enum reeve_err take_options(const struct invocation *inv, struct site *re
     return err;
 }
 
+// Read again by the bus; here so that a file that can't be used is a mistake of who named it, and not of the broker.
+static enum reeve_err check_password_file(const char *path, struct reeve_why *why)
+{
+    REEVE_BUF_AUTO password = REEVE_BUF_INIT(4096);
+    enum reeve_err err = reeve_file_read_secret(path, 4095, &password, why);
+    if (password.data != NULL) {
+        explicit_bzero(password.data, password.cap);
+    }
+    return err == REEVE_OK || err == REEVE_NOMEM ? err : REEVE_INVALID;
+}
+
 static enum reeve_err settle(struct site *ret, struct reeve_why *why)
 {
     if (ret->broker.password_file != NULL) { // it wins over a password of the site or profile
@@ -232,6 +243,12 @@ static enum reeve_err settle(struct site *ret, struct reeve_why *why)
     }
     if ((ret->broker.password_file != NULL || ret->broker.password != NULL) && ret->broker.username == NULL) {
         return reeve_fail(why, REEVE_INVALID, "--password-file without --user: whose password is it?");
+    }
+    if (ret->broker.password_file != NULL) {
+        enum reeve_err err = check_password_file(ret->broker.password_file, why);
+        if (err != REEVE_OK) {
+            return err;
+        }
     }
     if (ret->broker.cert_file != NULL && ret->broker.key_file == NULL) {
         return reeve_fail(why, REEVE_INVALID, "--cert-file needs --key-file");

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SPEAK_MS 3000 // from the start of a program to its first word, on a loaded machine
+
 static struct reeve_value *merged(struct reeve_value *args, const struct reeve_value *more)
 {
     for (size_t i = 0; i < reeve_value_len(more); i++) {
@@ -73,6 +75,51 @@ enum reeve_err target_want(const struct selector *selector, struct lookup *looku
         return lookup_want_all(lookup, is_plain(selector->node) ? selector->node : NULL, why);
     }
     return node[0] != '\0' ? lookup_want_nodes(lookup, node, why) : lookup_want_worker(lookup, NULL, worker, why);
+}
+
+enum reeve_err target_want_speaker(const struct selector *selector, struct lookup *lookup, struct reeve_why *why)
+{
+    const char *node;
+    const char *worker;
+    if (!selector_single(selector, &node, &worker)) {
+        return reeve_fail(why, REEVE_INVALID, "one worker is meant here, not several");
+    }
+    return lookup_want_worker(lookup, node[0] != '\0' ? node : NULL, worker, why);
+}
+
+struct speaker {
+    const struct lookup *lookup;
+    const char *node, *worker;
+    bool speaks;
+};
+
+// A message to a session that is not there goes nowhere, and nobody says so [cmd-9].
+static bool speaks_or_gone(void *arg)
+{
+    struct speaker *speaker = arg;
+    const struct reeve_known_worker *known =
+        reeve_registry_worker(speaker->lookup->registry, speaker->node, speaker->worker);
+    if (known == NULL || (known->process.present && !reeve_state_has_process(known->process.state))) {
+        return true;
+    }
+    bool this_run = known->status.run == 0 || !known->process.present || known->status.run == known->process.run;
+    speaker->speaks = this_run && reeve_liveness(&known->status, &known->lwt, REEVE_WORKER_HEARTBEAT_MS,
+                                                 reeve_clock_mono_ms()) == REEVE_LIVE;
+    return speaker->speaks;
+}
+
+enum reeve_err target_await_speaker(struct lookup *lookup, const char *node, const char *worker, bool *ret_speaks,
+                                    struct reeve_why *why)
+{
+    struct speaker speaker = {.lookup = lookup, .node = node, .worker = worker};
+    int64_t end_mono = reeve_clock_mono_ms() + SPEAK_MS;
+    int64_t deadline_mono = lookup->session->deadline_mono < end_mono ? lookup->session->deadline_mono : end_mono;
+    enum reeve_err err = session_run(lookup->session, speaks_or_gone, &speaker, deadline_mono, why);
+    *ret_speaks = speaker.speaks;
+    return err != REEVE_TIMEOUT
+               ? err
+               : reeve_fail(why, REEVE_OFFLINE, "worker %s/%s runs, but has no session with the broker to take this",
+                            node, worker);
 }
 
 static enum reeve_err ambiguous(const struct reeve_known_worker **workers, size_t len, const char *name,

@@ -11,6 +11,12 @@ enum reeve_err target_offline(const struct selector *selector, const struct site
                               struct orders *orders, struct reeve_why *why);
 // What has to be read for it; before session_open().
 enum reeve_err target_want(const struct selector *selector, struct lookup *lookup, struct reeve_why *why);
+// For what the worker itself answers: its records, too.
+enum reeve_err target_want_speaker(const struct selector *selector, struct lookup *lookup, struct reeve_why *why);
+// Until the worker has a live session, for a moment: one that has just been started is about to. *ret_speaks false: its
+// process is gone, or nobody knows it, and its node has to answer. OFFLINE: it runs, and does not speak.
+enum reeve_err target_await_speaker(struct lookup *lookup, const char *node, const char *worker, bool *ret_speaks,
+                                    struct reeve_why *why);
 // `args` (NULL = none) are put into every command. NOENT with near names, CONFLICT when a bare name is on two nodes,
 // OFFLINE when the node is not there.
 enum reeve_err target_resolve(const struct selector *selector, struct lookup *lookup, const struct reeve_value *args,

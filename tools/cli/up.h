@@ -7,6 +7,7 @@
 //   DIR/state/               the node daemon's state
 //   DIR/reeved.log[.1]       its log
 //   DIR/port, DIR/node       of the last start
+//   DIR/config               path of its --config; not there when it had none
 //   DIR/lock                 held while `reeve up` runs here
 //
 // cmd_up.c the order of things    up_config.c DIR/node.yaml    up_files.c all other files    up_daemon.c the child
@@ -27,9 +28,9 @@ struct up {
     const struct invocation *inv;
     char dir[UP_PATH_MAX];
     char bin_dir[UP_PATH_MAX];
-    const char *config_path;    // of the user; NULL
-    struct reeve_value *config; // what stands in it, a MAP
-    struct reeve_strv keys;     // api keys of the older configuration
+    char config_path[UP_PATH_MAX]; // of the user, absolute; "" = none
+    struct reeve_value *config;    // what stands in it, a MAP
+    struct reeve_strv keys;        // api keys of the older configuration
     char node[REEVE_NAME_SIZE];
     char *root;
     int64_t port;
@@ -42,9 +43,18 @@ struct up {
 // mistakes were printed.
 enum reeve_err up_config_read(struct up *up, struct reeve_why *why);
 enum reeve_err up_config_write(const struct up *up, struct reeve_why *why); // DIR/node.yaml
+// Before a `reload` of a site's own node: DIR/node.yaml anew from the user's file as it is now. *ret_old gets what was
+// there before, for up_config_restore(); the caller frees it. OK without doing anything when the site has no --config.
+struct site;
+enum reeve_err up_config_refresh(const struct invocation *inv, const struct site *site, char **ret_old,
+                                 struct reeve_why *why);
+enum reeve_err up_config_restore(const struct site *site, const char *old, struct reeve_why *why);
 
 // up_files.c
 extern const char *const up_roles[]; // NULL-terminated
+enum reeve_err up_find_bin_dir(struct up *up, struct reeve_why *why);
+// The first line of a file in DIR; false when there is none that fits.
+bool up_read_word(const struct up *up, const char *below, char *ret, size_t ret_len);
 const char *up_path(const struct up *up, const char *below, char buf[PATH_MAX]);
 enum reeve_err up_make_dirs(struct up *up, struct reeve_why *why); // and takes the lock
 enum reeve_err up_choose_node(struct up *up, struct reeve_why *why);
@@ -73,7 +83,8 @@ struct up_daemon {
     size_t line_len;
     FILE *file;
     long file_len;
-    int status; // of wait(), when it has ended
+    int status;   // of wait(), when it has ended
+    bool settled; // the site answers: from now on warnings are news. Before, that the broker is not there yet is none
     void (*ended)(struct up_daemon *daemon, void *arg);
     void *arg;
 };

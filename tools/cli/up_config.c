@@ -9,6 +9,7 @@
 #include <reeve/file.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BROKER_WORKER "broker"
 
@@ -75,7 +76,7 @@ enum reeve_err up_config_read(struct up *up, struct reeve_why *why)
 {
     struct reeve_value *value = NULL;
     enum reeve_err err = REEVE_OK;
-    if (up->config_path != NULL) {
+    if (up->config_path[0] != '\0') {
         err = check_file(up, why);
         err = err == REEVE_OK ? reeve_file_read_value(up->config_path, &reeve_limits_file, &value, why) : err;
     }
@@ -183,6 +184,20 @@ static struct reeve_value *workers_part(const struct up *up)
     return list;
 }
 
+// Where a later `reload` finds the user's file.
+static enum reeve_err note_config(const struct up *up, struct reeve_why *why)
+{
+    char path[PATH_MAX];
+    char line[UP_PATH_MAX + 1];
+    (void)up_path(up, "config", path);
+    if (up->config_path[0] == '\0') {
+        (void)unlink(path); /* absent is what is wanted */
+        return REEVE_OK;
+    }
+    int len = snprintf(line, sizeof line, "%s\n", up->config_path);
+    return reeve_file_write_atomic(path, line, (size_t)len, 0600, why);
+}
+
 enum reeve_err up_config_write(const struct up *up, struct reeve_why *why)
 {
     static const char head[] =
@@ -202,5 +217,62 @@ enum reeve_err up_config_write(const struct up *up, struct reeve_why *why)
     if (err != REEVE_OK) {
         return reeve_fail(why, err, "the node's configuration can't be written");
     }
-    return reeve_file_write_atomic(up_path(up, "node.yaml", path), text.data, text.len, 0600, why);
+    err = reeve_file_write_atomic(up_path(up, "node.yaml", path), text.data, text.len, 0600, why);
+    return err == REEVE_OK ? note_config(up, why) : err;
+}
+
+// ---- again, for a reload --------------------------------------------------------------------------------------------
+
+static enum reeve_err up_of_site(const struct site *site, struct up *ret, struct reeve_why *why)
+{
+    char word[16];
+    (void)snprintf(ret->dir, sizeof ret->dir, "%s", site->dir);
+    (void)snprintf(ret->node, sizeof ret->node, "%s", site->node);
+    if (!up_read_word(ret, "port", word, sizeof word) || reeve_parse_i64(word, &ret->port, why) != REEVE_OK) {
+        return reeve_fail(why, REEVE_CORRUPT, "%s/port is missing or wrong", ret->dir);
+    }
+    ret->root = strdup(site->root);
+    return ret->root != NULL ? up_find_bin_dir(ret, why) : reeve_fail(why, REEVE_NOMEM, "out of memory");
+}
+
+static enum reeve_err keep_old(const struct up *up, char **ret_old, struct reeve_why *why)
+{
+    char path[PATH_MAX];
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(1 << 20);
+    enum reeve_err err = reeve_file_read(up_path(up, "node.yaml", path), 1 << 20, &text, why);
+    if (err == REEVE_OK) {
+        *ret_old = reeve_buf_take(&text, NULL);
+        err = *ret_old != NULL ? REEVE_OK : reeve_fail(why, REEVE_NOMEM, "out of memory");
+    }
+    return err;
+}
+
+static void up_done(struct up *up)
+{
+    reeve_value_free(up->config);
+    reeve_strv_done(&up->keys);
+    free(up->root);
+}
+
+enum reeve_err up_config_refresh(const struct invocation *inv, const struct site *site, char **ret_old,
+                                 struct reeve_why *why)
+{
+    __attribute__((cleanup(up_done))) struct up up = {.inv = inv, .lock_fd = -1};
+    enum reeve_err err = up_of_site(site, &up, why);
+    if (err != REEVE_OK || !up_read_word(&up, "config", up.config_path, sizeof up.config_path)) {
+        return err;
+    }
+    err = keep_old(&up, ret_old, why);
+    if (err == REEVE_OK) {
+        err = up_config_read(&up, why);
+    }
+    return err == REEVE_OK ? up_config_write(&up, why) : err;
+}
+
+enum reeve_err up_config_restore(const struct site *site, const char *old, struct reeve_why *why)
+{
+    struct up up = {.lock_fd = -1};
+    char path[PATH_MAX];
+    (void)snprintf(up.dir, sizeof up.dir, "%s", site->dir);
+    return reeve_file_write_atomic(up_path(&up, "node.yaml", path), old, strlen(old), 0600, why);
 }

@@ -75,11 +75,13 @@ static void rotate(struct up_daemon *daemon)
 }
 
 // `<time> <level> <subject> ...`: what needs a person is also shown.
-static bool is_news(const char *line)
+static bool is_news(const struct up_daemon *daemon, const char *line)
 {
     const char *level = strchr(line, ' ');
-    return level == NULL || strncmp(level, " error ", 7) == 0 || strncmp(level, " warning ", 9) == 0 ||
-           strncmp(line, "reeved:", 7) == 0;
+    if (level != NULL && strncmp(level, " warning ", 9) == 0) {
+        return daemon->settled;
+    }
+    return level == NULL || strncmp(level, " error ", 7) == 0 || strncmp(line, "reeved:", 7) == 0;
 }
 
 static void take_line(struct up_daemon *daemon)
@@ -89,7 +91,7 @@ static void take_line(struct up_daemon *daemon)
     if (daemon->file != NULL) {
         daemon->file_len += fprintf(daemon->file, "%s\n", daemon->line);
     }
-    if (is_news(daemon->line) || opt_given(daemon->up->inv, OPT_VERBOSE)) {
+    if (is_news(daemon, daemon->line) || opt_given(daemon->up->inv, OPT_VERBOSE)) {
         output_note("%s", daemon->line);
     }
     daemon->line_len = 0;

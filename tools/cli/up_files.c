@@ -32,20 +32,47 @@ const char *up_path(const struct up *up, const char *below, char buf[PATH_MAX])
     return buf;
 }
 
+enum reeve_err up_find_bin_dir(struct up *up, struct reeve_why *why)
+{
+    ssize_t len = readlink("/proc/self/exe", up->bin_dir, sizeof up->bin_dir - 1);
+    if (len <= 0) {
+        return reeve_fail_errno(why, "/proc/self/exe");
+    }
+    up->bin_dir[len] = '\0';
+    char *slash = strrchr(up->bin_dir, '/');
+    *(slash != NULL && slash != up->bin_dir ? slash : up->bin_dir + 1) = '\0';
+    return REEVE_OK;
+}
+
 // ---- folders and lock -----------------------------------------------------------------------------------------
 
+// A lock has no event to wait for.
+static void doze(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL); /* a signal ends it early: as good */
+}
+
+// While one runs here, site.json is there; one that is on its way out has removed it already and is waited for.
 static enum reeve_err take_lock(struct up *up, struct reeve_why *why)
 {
     char path[PATH_MAX];
+    char site[PATH_MAX];
+    int64_t end_mono = reeve_clock_mono_ms() + FORMER_MS;
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     up->lock_fd = open(up_path(up, "lock", path), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (up->lock_fd < 0) {
         return reeve_fail_errno(why, "open %s", path);
     }
-    if (fcntl(up->lock_fd, F_SETLK, &lock) == 0) {
+    (void)up_path(up, "site.json", site);
+    bool taken = fcntl(up->lock_fd, F_SETLK, &lock) == 0;
+    while (!taken && access(site, F_OK) != 0 && reeve_clock_mono_ms() < end_mono) {
+        doze();
+        taken = fcntl(up->lock_fd, F_SETLK, &lock) == 0;
+    }
+    if (taken) {
         return REEVE_OK;
     }
-    (void)fcntl(up->lock_fd, F_GETLK, &lock);
+    (void)fcntl(up->lock_fd, F_GETLK, &lock); /* without a holder the number is ours: it has just gone */
     return reeve_fail(why, REEVE_CONFLICT,
                       "a site runs in %s already (process %d); stop that one, or take another --dir", up->dir,
                       (int)lock.l_pid);
@@ -80,7 +107,7 @@ enum reeve_err up_await_former(const struct up *up, struct reeve_why *why)
             close(fd);
             return REEVE_OK;
         }
-        (void)nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL); // a lock has no event to wait for
+        doze();
     } while (reeve_clock_mono_ms() < end_mono);
     close(fd);
     return reeve_fail(why, REEVE_CONFLICT, "a node daemon (process %d) works in %s/state and does not leave",
@@ -89,7 +116,7 @@ enum reeve_err up_await_former(const struct up *up, struct reeve_why *why)
 
 // ---- small things that are kept ---------------------------------------------------------------------------------
 
-static bool read_word(const struct up *up, const char *below, char *ret, size_t ret_len)
+bool up_read_word(const struct up *up, const char *below, char *ret, size_t ret_len)
 {
     char path[PATH_MAX];
     REEVE_BUF_AUTO text = REEVE_BUF_INIT(4096);
@@ -134,7 +161,7 @@ enum reeve_err up_choose_node(struct up *up, struct reeve_why *why)
     if (given != NULL) {
         (void)snprintf(up->node, sizeof up->node, "%s", given);
     }
-    bool chosen = up->node[0] != '\0' || read_word(up, "node", up->node, sizeof up->node);
+    bool chosen = up->node[0] != '\0' || up_read_word(up, "node", up->node, sizeof up->node);
     if (!chosen || reeve_name_check(up->node, NULL) != REEVE_OK) {
         if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
             (void)snprintf(host, sizeof host, "node");
@@ -193,7 +220,7 @@ static enum reeve_err read_port(struct up *up, bool *ret_any, struct reeve_why *
     if (given != NULL) {
         *ret_any = up->port == 0;
     } else if (up->port == 0 &&
-               (!read_word(up, "port", word, sizeof word) || reeve_parse_i64(word, &up->port, NULL) != REEVE_OK ||
+               (!up_read_word(up, "port", word, sizeof word) || reeve_parse_i64(word, &up->port, NULL) != REEVE_OK ||
                 up->port < 1 || up->port > 65535)) {
         up->port = PORT_PRESET;
         *ret_any = try_port(up->port) < 0;
