@@ -158,23 +158,33 @@ static void on_command(struct reeve_bus *bus, const struct reeve_delivery *deliv
     command_take(arg, delivery);
 }
 
+// 0 for what is no record with an epoch that can be: it says nothing about anybody.
 static uint64_t epoch_of(const struct reeve_delivery *delivery)
 {
     REEVE_VALUE_AUTO value = NULL;
-    if (reeve_msgpack_read(delivery->payload, delivery->payload_len, &reeve_limits_wire, NULL, &value, NULL) != REEVE_OK) {
+    if (reeve_msgpack_read(delivery->payload, delivery->payload_len, &reeve_limits_wire, NULL, &value, NULL) !=
+        REEVE_OK) {
         return 0;
     }
-    return (uint64_t)reeve_get_int(value, "epoch", 0);
+    int64_t epoch = reeve_get_int(value, "epoch", 0);
+    return epoch > 0 && (uint64_t)epoch <= REEVE_EPOCH_MAX ? (uint64_t)epoch : 0;
 }
 
 static void renew_above(struct daemon *daemon, uint64_t epoch, const char *cause)
 {
     int64_t now = reeve_clock_mono_ms();
-    if (now - daemon->renewed_mono < 1000) { // at most once a second [session-3]
+    if (epoch < REEVE_EPOCH_MAX && (int64_t)epoch >= daemon->epoch_floor) {
+        daemon->epoch_floor = (int64_t)epoch + 1;
+    }
+    if (now - daemon->renewed_mono < 1000) { // at most once a second [session-3]; the heartbeat looks again
         return;
     }
     daemon->renewed_mono = now;
-    daemon->epoch_floor = (int64_t)epoch + 1;
+    if (epoch >= REEVE_EPOCH_MAX) {
+        reeve_log(REEVE_LOG_ERROR, "session", "cause=\"%s\" epoch=%llu no epoch is above it: remove the record by hand",
+                  cause, (unsigned long long)epoch);
+        return;
+    }
     reeve_bus_renew(daemon->bus, cause);
 }
 
@@ -299,6 +309,9 @@ static void heartbeat(struct reeve_timer *timer, void *arg)
     struct daemon *daemon = arg;
     uint32_t random;
     reeve_random_bytes(&random, sizeof random);
+    if (reeve_bus_state(daemon->bus) == REEVE_BUS_READY && (int64_t)reeve_bus_epoch(daemon->bus) < daemon->epoch_floor) {
+        renew_above(daemon, (uint64_t)daemon->epoch_floor - 1, "a higher epoch was seen");
+    }
     publish_node(daemon, false);
     // +-10 %, so that many nodes do not speak at once
     int64_t base = daemon->config.node.heartbeat_ms;

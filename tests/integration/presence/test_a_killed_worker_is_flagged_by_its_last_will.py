@@ -83,6 +83,23 @@ def test_a_will_with_the_epoch_of_the_living_is_outdone_by_a_new_session(make_no
     assert watch.states("mm-1", mark)[-1] == "running"
 
 
+def test_wills_forged_for_a_living_node_are_outdone_too(make_node, admin, broker, watch):
+    """[session-3]. Two within a second: the second one, which comes while a new session is being opened, is not
+    forgotten. What is no epoch at all changes nothing: the node does not take it for another daemon's."""
+    node = make_node(workers=[plain()])
+    epoch = admin.wait_status(lambda s: True)["epoch"]
+    watch.wait_now("plain", lambda v: v["rule"] == 4)
+    forger = broker.client(node.name, version=admin.version)
+    for leaf in ("status", "lwt"):
+        for value in (-1, "tomorrow", (1 << 64) - 1, None):
+            forger.publish(broker.topic(f"node/{node.name}/{leaf}"), msgpack.packb({"epoch": value}))
+    for number in (5, 10, 15):
+        forger.publish(broker.topic(f"node/{node.name}/lwt"), msgpack.packb({"epoch": epoch + number}), retain=True)
+    admin.wait_status(lambda s: s.get("state") == "online" and s["epoch"] > epoch + 15)
+    watch.wait_now("plain", lambda v: v["rule"] == 4)
+    assert node.running
+
+
 def test_a_worker_that_falls_silent_is_lost_and_comes_back(make_node, admin, watch):
     """[fold-3]. Its session is open and its process runs, but its status is not renewed for 2.5 heartbeats."""
     make_node(workers=[probe()])
