@@ -117,6 +117,9 @@ static enum reeve_err prepare_spec(struct pending *pending, struct reeve_spec *s
     if (err == REEVE_OK) {
         err = pending_add_target(pending, spec->name, &reason);
     }
+    if (err == REEVE_OK && what_changes(worker, spec) == CHANGE_RESTART) {
+        pending->targets[pending->targets_len - 1].run = worker->last_run; // for the journal: the run to be replaced
+    }
     return err == REEVE_OK ? REEVE_OK : reeve_fail(why, err, "%s: %s", spec->name, reason.text);
 }
 
@@ -205,13 +208,19 @@ void op_apply_act(struct pending *pending)
     pending_settle(pending);
 }
 
-// After a restart of the daemon the specs are in the store already: what is left is to wait for the workers.
+// After a restart of the daemon the specs are in the store already: what is left is to end a run of the spec before, and
+// to wait for the workers.
 void op_apply_resume(struct pending *pending)
 {
     for (size_t i = 0; i < pending->targets_len; i++) {
-        const struct worker *worker = target_worker(pending, &pending->targets[i]);
-        pending->targets[i].goal = worker != NULL && worker->machine.wanted ? GOAL_RUNNING : GOAL_NONE;
-        pending->targets[i].run = 0;
+        struct target *target = &pending->targets[i];
+        struct worker *worker = target_worker(pending, target);
+        struct reeve_why why;
+        bool wanted = worker != NULL && worker->machine.wanted;
+        target->goal = wanted ? GOAL_RUNNING : GOAL_NONE;
+        if (wanted && target->run > 0 && worker->last_run <= target->run) {
+            (void)worker_step(worker, REEVE_EVENT_RESTART, "apply", &why); /* not refused: a wanted one has not failed */
+        }
     }
 }
 

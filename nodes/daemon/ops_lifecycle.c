@@ -73,6 +73,13 @@ static void step_target(struct pending *pending, struct target *target, struct w
     }
 }
 
+// Taken by a former daemon, which was killed before it could say how it ended. What is desired is on disk and tells
+// which of several such commands was the last: the others must not act on a run that was never theirs.
+static bool is_resumed(const struct pending *pending)
+{
+    return pending->journaled && pending->seq == 0; // no `accepted` by this daemon
+}
+
 static const char failed_reason[] = "worker has failed; `reset` starts it afresh";
 
 // ---- start --------------------------------------------------------------------------------------------------
@@ -104,8 +111,33 @@ enum reeve_err op_start_prepare(struct pending *pending, struct reeve_why *why)
     return prepare_each(pending, prepare_start, why);
 }
 
+// `target->run` is what the journal remembered: the run that a new one has to exceed, 0 = any will do.
+static void resume_running(struct pending *pending, struct target *target, struct worker *worker)
+{
+    // Stopped by request and not by its own end, about which the check below knows.
+    const bool stopped = !worker->has_exit || strcmp(worker->exit.cause, "stop") == 0 ||
+                         strcmp(worker->exit.cause, "kill") == 0;
+    target->goal = GOAL_RUNNING;
+    if (worker->machine.wanted || !stopped) {
+        pending_target_check(pending, target, worker);
+    }
+    if (target->state != TARGET_WAITING) {
+        return;
+    }
+    if (!worker->machine.wanted) {
+        target_settle(pending, target, TARGET_SUPERSEDED, REEVE_CANCELLED, "superseded before the daemon restarted");
+        return;
+    }
+    bool same_run = target->run > 0 && worker->last_run <= target->run;
+    step_target(pending, target, worker, same_run ? REEVE_EVENT_RESTART : REEVE_EVENT_START);
+}
+
 static void act_start(struct pending *pending, struct target *target, struct worker *worker)
 {
+    if (is_resumed(pending)) {
+        resume_running(pending, target, worker);
+        return;
+    }
     target->goal = GOAL_RUNNING;
     target->run = run_to_exceed(worker);
     step_target(pending, target, worker, REEVE_EVENT_START);
@@ -160,10 +192,23 @@ enum reeve_err op_stop_prepare(struct pending *pending, struct reeve_why *why)
     return err == REEVE_OK ? prepare_each(pending, prepare_stop, why) : err;
 }
 
+// A later command wants it running: what is left of this one is to tell that its run is gone.
+static bool resume_gone(const struct pending *pending, struct target *target, const struct worker *worker)
+{
+    bool overruled = is_resumed(pending) && worker->machine.wanted;
+    if (overruled) {
+        target->goal = target->run > 0 ? GOAL_GONE : GOAL_NONE;
+    }
+    return overruled;
+}
+
 static void act_stop(struct pending *pending, struct target *target, struct worker *worker)
 {
     int64_t grace_ms = -1;
     (void)read_grace(pending, &grace_ms, NULL); /* checked in prepare */
+    if (resume_gone(pending, target, worker)) {
+        return;
+    }
     pending_supersede(pending->daemon, worker->name, pending);
     target->goal = GOAL_GONE;
     target->run = run_there_is(worker);
@@ -185,6 +230,9 @@ enum reeve_err op_kill_prepare(struct pending *pending, struct reeve_why *why)
 
 static void act_kill(struct pending *pending, struct target *target, struct worker *worker)
 {
+    if (resume_gone(pending, target, worker)) {
+        return;
+    }
     pending_supersede(pending->daemon, worker->name, pending);
     target->goal = GOAL_GONE;
     target->run = run_there_is(worker);
@@ -213,10 +261,11 @@ enum reeve_err op_restart_prepare(struct pending *pending, struct reeve_why *why
 
 static void act_restart(struct pending *pending, struct target *target, struct worker *worker)
 {
-    target->goal = GOAL_RUNNING;
-    if (worker->last_run > target->run) {
-        return; // resumed after a restart of the daemon: the new run is there already
+    if (is_resumed(pending)) {
+        resume_running(pending, target, worker);
+        return;
     }
+    target->goal = GOAL_RUNNING;
     step_target(pending, target, worker, REEVE_EVENT_RESTART);
 }
 
