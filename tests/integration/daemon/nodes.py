@@ -224,7 +224,7 @@ class Node:
         for pid in all_pids():
             if read_proc(pid, "comm").strip() != b"reeve-shim":
                 continue
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, IndexError):  # it may end while we look
                 if os.readlink(f"/proc/{pid}/fd/5").startswith(f"{self.state}/"):
                     found[pid] = read_proc(pid, "cmdline").split(b"\0")[1].decode()
         return found

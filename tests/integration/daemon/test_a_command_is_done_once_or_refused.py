@@ -61,7 +61,7 @@ def test_the_same_id_twice_is_one_execution_and_the_same_reply(worker, admin):
     command = admin.command("a", "restart", command_id="same-1")
     admin.wait(lambda: len(command.terminals()) == 2)
     assert command.terminals()[1] == first
-    assert admin.process("a")["run"] == record["run"] + 1
+    assert admin.wait_state("a", "running", run=2)["run"] == record["run"] + 1
 
 
 @three_brokers

@@ -32,7 +32,8 @@ def test_shutdown_stops_or_keeps_the_workers_and_says_goodbye(make_node, admin, 
     for record in before.values():
         assert nodes.alive(record["pid"]) == (workers == "keep")
     if workers == "stop":
-        assert {admin.process(name)["state"] for name in "ab"} == {"stopped"}
+        for name in "ab":
+            assert admin.wait_state(name, "stopped")["desired"] == "running", "the way out is nobody's wish"
     node.start()
     assert admin.wait_status(lambda s: s["state"] == "online")["epoch"] > status["epoch"]
     for name in "ab":

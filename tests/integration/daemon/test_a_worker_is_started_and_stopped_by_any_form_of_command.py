@@ -121,7 +121,8 @@ def test_the_operator_may_not_define_workers(node, admin, broker, kind):
     operator.publish("", "apply", json.dumps({"name": "b", "command": SLEEPER}).encode())
     operator.publish("a", "remove", b"")
     operator.do("a", "restart")
-    assert admin.process("a")["state"] == "running" and admin.process("b") is None
+    admin.wait_state("a", "running", run=2)
+    assert admin.process("b") is None
     assert node.log().count("op=apply") == 1 and "op=remove" not in node.log()
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import threading
 import time
 
@@ -260,3 +261,48 @@ def test_no_command_is_lost_or_done_twice_over_ten_kills_at_random_instants(make
         assert record["desired"] == WANTED[op]
         live = node.processes(worker)
         assert live == ([record["pid"]] if WANTED[op] == "running" else []), (seed, worker, op, live, record)
+
+
+def reopen(node, *ids):
+    """As if the daemon had been killed between carrying these out and writing that down."""
+    with sqlite3.connect(node.state / "reeved.db") as database:
+        for command_id in ids:
+            database.execute("UPDATE journal SET phase='accepted', reply=NULL, terminal=0 WHERE id=?", (command_id,))
+    database.close()
+
+
+@pytest.mark.parametrize("ops", [("kill", "restart"), ("stop", "start"), ("restart", "kill"), ("start", "stop"),
+                                 ("stop", "start", "kill"), ("kill", "start", "restart"), ("restart", "restart")])
+def test_of_several_commands_left_open_the_last_one_holds(make_node, admin, ops):
+    """Commands that were carried out and whose outcome did not reach the disk are resumed in any number: none acts on a
+    run that came after it, each gets its terminal reply, and what the last one asked for holds."""
+    node = make_node(workers=[{"name": "a", "command": SLEEPER}])
+    admin.wait_state("a", "running")
+    ids = [f"open-{turn}-{op}" for turn, op in enumerate(ops)]
+    for op, command_id in zip(ops, ids):
+        admin.do("a", op, command_id=command_id)
+    before = admin.wait_state("a", WANTED[ops[-1]])
+    node.kill()
+    reopen(node, *ids)
+    admin.replies.clear()
+    node.start()
+    for op, command_id in zip(ops, ids):
+        assert nodes.Command(admin, command_id, op).terminal()["phase"] in ("done", "superseded")
+    after = admin.wait_process("a", lambda p: p["epoch"] > before["epoch"] and p["state"] == WANTED[ops[-1]])
+    assert after["run"] == before["run"] and after.get("pid") == before.get("pid"), (before, after)
+
+
+def test_an_applied_change_reaches_the_process_although_the_daemon_was_killed(make_node, admin):
+    """apply with another program, the daemon killed while the old run has its grace time: the next daemon runs the new
+    program, and the sender hears `done`."""
+    node = make_node()
+    admin.apply({"name": "a", **STUBBORN, "stop": {"grace": "700ms"}, "restart": "never"})
+    record = admin.wait_state("a", "running")
+    command = admin.command("", "apply", {"name": "a", "command": SLEEPER, "restart": "never"})
+    command.phase("accepted")
+    node.kill()
+    assert nodes.alive(record["pid"]), "the test is too slow for the grace time"
+    node.start()
+    assert command.terminal()["phase"] == "done"
+    after = admin.wait_state("a", "running", run=2)
+    assert nodes.read_proc(after["pid"], "cmdline").startswith(b"sleep")
