@@ -45,6 +45,7 @@ struct watch {
 static void print_line(const char *kind, struct reeve_value *line)
 {
     REEVE_VALUE_AUTO owned = line;
+    (void)owned; // only for its end: clang takes it for unused
     REEVE_BUF_AUTO text = REEVE_BUF_INIT(1 << 20);
     reeve_put_str(line, "kind", kind);
     reeve_put_int(line, "at_ms", reeve_clock_mono_ms());
