@@ -12,7 +12,7 @@
 // A deadline further away than the journal's memory could be replayed when the journal has forgotten the id.
 #define EXPIRY_AHEAD_MAX_MS STORE_JOURNAL_KEEP_MS
 #define IN_HAND_MAX         4096
-#define MALFORMED_EVERY_MS 60000 // [payload-4]: a sender is not known on the wire, so one event a minute in all
+#define MALFORMED_EVERY_MS  60000 // [payload-4]: a sender is not known on the wire, so one event a minute in all
 #define LISTENERS_MAX       8
 
 // ---- refusing -----------------------------------------------------------------------------------------------

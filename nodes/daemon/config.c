@@ -639,7 +639,8 @@ static enum reeve_err include(struct reeve_value **value, struct reeve_errors *e
     enum reeve_err err = reeve_file_read_value(path, &reeve_limits_file, &base, &why);
     if (err != REEVE_OK) {
         char text[640];
-        reeve_errors_add(errors, reeve_value_get(*value, "include"), "include", "%s", reeve_why_format(&why, text, sizeof text));
+        reeve_errors_add(errors, reeve_value_get(*value, "include"), "include", "%s",
+                         reeve_why_format(&why, text, sizeof text));
         return err;
     }
     if (reeve_value_kind(base) == REEVE_NULL) {

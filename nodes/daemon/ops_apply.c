@@ -208,8 +208,8 @@ void op_apply_act(struct pending *pending)
     pending_settle(pending);
 }
 
-// After a restart of the daemon the specs are in the store already: what is left is to end a run of the spec before, and
-// to wait for the workers.
+// After a restart of the daemon the specs are in the store already: what is left is to end a run of the spec before,
+// and to wait for the workers.
 void op_apply_resume(struct pending *pending)
 {
     for (size_t i = 0; i < pending->targets_len; i++) {
@@ -219,7 +219,8 @@ void op_apply_resume(struct pending *pending)
         bool wanted = worker != NULL && worker->machine.wanted;
         target->goal = wanted ? GOAL_RUNNING : GOAL_NONE;
         if (wanted && target->run > 0 && worker->last_run <= target->run) {
-            (void)worker_step(worker, REEVE_EVENT_RESTART, "apply", &why); /* not refused: a wanted one has not failed */
+            (void)worker_step(worker, REEVE_EVENT_RESTART, "apply",
+                              &why); /* not refused: a wanted one has not failed */
         }
     }
 }

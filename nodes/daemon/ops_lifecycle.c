@@ -115,8 +115,8 @@ enum reeve_err op_start_prepare(struct pending *pending, struct reeve_why *why)
 static void resume_running(struct pending *pending, struct target *target, struct worker *worker)
 {
     // Stopped by request and not by its own end, about which the check below knows.
-    const bool stopped = !worker->has_exit || strcmp(worker->exit.cause, "stop") == 0 ||
-                         strcmp(worker->exit.cause, "kill") == 0;
+    const bool stopped =
+        !worker->has_exit || strcmp(worker->exit.cause, "stop") == 0 || strcmp(worker->exit.cause, "kill") == 0;
     target->goal = GOAL_RUNNING;
     if (worker->machine.wanted || !stopped) {
         pending_target_check(pending, target, worker);

@@ -92,7 +92,8 @@ static void send_reply(struct pending *pending, const struct reeve_reply *reply)
 {
     struct reeve_bus *bus = pending->daemon->bus;
     enum reeve_err err = reeve_bus_answer(bus, &pending->command, reply);
-    if (err == REEVE_INVALID && reply->result != NULL) { // too large: what is owed is the outcome; the detail can be asked for in parts
+    if (err == REEVE_INVALID &&
+        reply->result != NULL) { // too large: what is owed is the outcome; the detail can be asked for in parts
         struct reeve_reply shorter = *reply;
         shorter.result = NULL;
         shorter.message = "the result is too large for one message: ask for fewer workers";
