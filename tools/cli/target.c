@@ -153,18 +153,27 @@ static enum reeve_err unknown(const struct lookup *lookup, const char *name, str
     return err;
 }
 
-// Nodes that have `name`: how many, and the first of them.
+// Nodes that have `name`: how many, and the first of them. Where one of them lives, those that do not are left out:
+// their records are of yesterday.
 static size_t count_nodes(const struct lookup *lookup, const char *name, char ret_node[REEVE_NAME_SIZE],
                           struct reeve_why *ambiguity)
 {
     const struct reeve_known_worker **workers = NULL;
     size_t len = reeve_registry_workers(lookup->registry, &workers);
     size_t found = 0;
+    size_t live = 0;
     for (size_t i = 0; i < len; i++) {
-        if (strcmp(workers[i]->name, name) == 0 && found++ == 0) {
+        if (strcmp(workers[i]->name, name) != 0) {
+            continue;
+        }
+        bool lives = lookup_node_there(lookup, workers[i]->node, NULL) == REEVE_OK;
+        if (found == 0 || (lives && live == 0)) {
             (void)snprintf(ret_node, REEVE_NAME_SIZE, "%s", workers[i]->node);
         }
+        found++;
+        live += lives;
     }
+    found = live > 0 ? live : found;
     if (found > 1) {
         (void)ambiguous(workers, len, name, ambiguity); /* returned by the caller */
     }

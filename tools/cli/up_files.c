@@ -150,6 +150,14 @@ static bool is_role(const char *name)
     return false;
 }
 
+// What the broker keeps of a node that is called otherwise now would stay for ever: nobody renews or removes it. All
+// who are connected publish their records again.
+static void forget_retained(const struct up *up)
+{
+    char path[PATH_MAX];
+    (void)unlink(up_path(up, "broker/mosquitto.db", path)); /* absent is what is wanted */
+}
+
 enum reeve_err up_choose_node(struct up *up, struct reeve_why *why)
 {
     char host[256] = "node";
@@ -161,7 +169,12 @@ enum reeve_err up_choose_node(struct up *up, struct reeve_why *why)
     if (given != NULL) {
         (void)snprintf(up->node, sizeof up->node, "%s", given);
     }
-    bool chosen = up->node[0] != '\0' || up_read_word(up, "node", up->node, sizeof up->node);
+    char last[REEVE_NAME_SIZE] = "";
+    bool known = up_read_word(up, "node", last, sizeof last);
+    bool chosen = up->node[0] != '\0' || known;
+    if (up->node[0] == '\0') {
+        (void)snprintf(up->node, sizeof up->node, "%s", last);
+    }
     if (!chosen || reeve_name_check(up->node, NULL) != REEVE_OK) {
         if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
             (void)snprintf(host, sizeof host, "node");
@@ -175,6 +188,9 @@ enum reeve_err up_choose_node(struct up *up, struct reeve_why *why)
     }
     if (is_role(up->node)) { // a host that is called so
         (void)snprintf(up->node, sizeof up->node, "node");
+    }
+    if (known && strcmp(last, up->node) != 0) {
+        forget_retained(up);
     }
     return write_word(up, "node", up->node, why);
 }
