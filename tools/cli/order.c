@@ -357,6 +357,15 @@ static void print_lists(const struct order *order)
     }
 }
 
+// What a worker's own operation answers is its own: shown as it is.
+static void print_answer(const struct reeve_value *result)
+{
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(1u << 20);
+    if (reeve_value_len(result) > 0 && reeve_json_write(result, REEVE_JSON_PRETTY, &text) == REEVE_OK) {
+        output_print("%s\n", reeve_buf_str(&text));
+    }
+}
+
 static void print_done(const struct orders *orders, const struct order *order)
 {
     const struct reeve_value *workers = reeve_value_get(order->result, "workers");
@@ -372,7 +381,11 @@ static void print_done(const struct orders *orders, const struct order *order)
         output_print("%s%s%s: %s%s%s%s\n", order->node, order->worker[0] != '\0' ? "/" : "", order->worker,
                      reeve_phase_text(order->phase), order->message[0] != '\0' ? " (" : "", order->message,
                      order->message[0] != '\0' ? ")" : "");
-        print_lists(order);
+        if (order->worker[0] != '\0') {
+            print_answer(order->result);
+        } else {
+            print_lists(order);
+        }
     }
 }
 
