@@ -346,8 +346,12 @@ static enum reeve_err find_dir(struct up *up, struct reeve_why *why)
 static enum reeve_err find_config(struct up *up, struct reeve_why *why)
 {
     char path[PATH_MAX];
+    char last[UP_PATH_MAX];
     const char *given = opt_value(up->inv, OPT_CONFIG);
-    if (given == NULL) {
+    if (given == NULL && up_read_word(up, "config", last, sizeof last)) {
+        given = last; // without it, this start would remove the workers that the last one had from the file
+    }
+    if (given == NULL || given[0] == '\0') {
         return REEVE_OK;
     }
     if (realpath(given, path) == NULL || strlen(path) >= sizeof up->config_path) {
