@@ -395,7 +395,9 @@ static void load_one(const struct store_worker *stored, void *arg)
         loading->incomplete = true;
         return;
     }
+    worker->held = config_will_change(daemon, &worker->spec, stored->origin);
     worker_adopt(worker, stored);
+    worker->held = false;
 }
 
 // The store is lost, the processes are not: workers of the configuration are looked for among what runs.

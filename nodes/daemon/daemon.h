@@ -61,6 +61,7 @@ struct worker {
     off_t log_start; // size of its log file when the newest run was launched
 
     bool intended;         // a command of this turn is about it and not yet carried out
+    bool held;             // at start: the configuration is about to change or remove it, so no run by the old spec
     bool removing;         // goes away as soon as its process is gone
     bool cleanup_due;      // ephemeral and finished
     bool dirty;            // its process record has to be published at the end of the turn
@@ -292,6 +293,8 @@ struct reeve_value *op_reload_plan(struct pending *pending);
 // Apply the configuration's specs at start and on reload: {added[], changed[], removed[], unchanged, restarted[]}. `plan_only` changes nothing.
 struct reeve_value *apply_config_specs(struct daemon *daemon, struct node_config *config, bool plan_only);
 void op_apply_resume(struct pending *pending);
+// Whether that would change or remove a stored worker: it must not be started by its old spec before.
+bool config_will_change(struct daemon *daemon, const struct reeve_spec *stored, const char *origin);
 enum reeve_err op_reload_prepare(struct pending *pending, struct reeve_why *why);
 enum reeve_err op_shutdown_prepare(struct pending *pending, struct reeve_why *why);
 

@@ -301,6 +301,18 @@ static bool config_names(const struct node_config *config, const char *name)
     return false;
 }
 
+bool config_will_change(struct daemon *daemon, const struct reeve_spec *stored, const char *origin)
+{
+    for (size_t i = 0; i < daemon->config.specs.len; i++) {
+        struct reeve_spec *spec = &daemon->config.specs.items[i];
+        if (reeve_str_eq(spec->name, stored->name)) {
+            config_preset_spec(&daemon->config, spec);
+            return reeve_spec_digest(spec) != reeve_spec_digest(stored);
+        }
+    }
+    return reeve_str_eq(origin, "file");
+}
+
 struct reeve_value *apply_config_specs(struct daemon *daemon, struct node_config *config, bool plan_only)
 {
     struct reeve_value *report = reeve_value_map();

@@ -573,7 +573,7 @@ static void adopt_ended(struct worker *worker, const struct run_outcome *outcome
     if (failed) {
         return;
     }
-    if (!worker->machine.wanted) {
+    if (!worker->machine.wanted || worker->held) {
         worker->machine.state = REEVE_STATE_STOPPED;
         compose_why(worker);
         return;
@@ -616,7 +616,7 @@ void worker_adopt(struct worker *worker, const struct store_worker *stored)
         adopt_alive(worker, adopted.run);
     } else if (adopted.has_outcome) {
         adopt_ended(worker, &adopted.outcome, stored->failed);
-    } else if (!stored->failed && stored->wanted) {
+    } else if (!stored->failed && stored->wanted && !worker->held) {
         step_by_itself(worker, REEVE_EVENT_START, "daemon started");
     } else if (!stored->failed) {
         worker->machine.state = stored->run > 0 ? REEVE_STATE_STOPPED : REEVE_STATE_CREATED;
