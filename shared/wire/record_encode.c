@@ -153,6 +153,16 @@ static struct reeve_value *encode_slot(struct output *out, const void *slot)
     return encoders[out->field->type](out, slot);
 }
 
+// Keys stay, so that a person sees what is set; everything below a key is one "***".
+static struct reeve_value *mask_values(const struct reeve_value *map)
+{
+    struct reeve_value *masked = reeve_value_map();
+    for (size_t i = 0; masked != NULL && i < reeve_value_len(map); i++) {
+        reeve_put_str(masked, reeve_value_key(map, i), REEVE_SECRET_TEXT);
+    }
+    return masked;
+}
+
 // Maps keep their keys and mask their values; everything else that is secret is one "***".
 static struct reeve_value *encode_shown(struct output *out, const void *slot)
 {
@@ -161,8 +171,11 @@ static struct reeve_value *encode_shown(struct output *out, const void *slot)
     if (!hidden || value == NULL || out->field->type == REEVE_FIELD_MAP) {
         return value;
     }
+    bool whole = reeve_value_built(value) == REEVE_OK;
+    bool is_map = reeve_value_kind(value) == REEVE_MAP;
+    struct reeve_value *shown = !whole ? NULL : is_map ? mask_values(value) : reeve_value_str(REEVE_SECRET_TEXT);
     reeve_value_free(value);
-    return reeve_value_str(REEVE_SECRET_TEXT);
+    return shown;
 }
 
 static bool complete(const struct reeve_value *value, const struct output *out)
