@@ -153,6 +153,8 @@ class Node:
             self.write_config()
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.directory),
                **{k: os.environ[k] for k in SANITIZER if k in os.environ}, **self.env}
+        # A sanitizer keeps freed memory for a while: little of it, so that growth shows here as well.
+        env["ASAN_OPTIONS"] = ":".join(filter(None, [env.get("ASAN_OPTIONS"), "quarantine_size_mb=1:thread_local_quarantine_size_kb=64"]))
         self.log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*self.wrapper, str(harness.BIN / "reeved"), "--config", str(self.config)],
@@ -273,6 +275,8 @@ class Node:
                     self.process.kill()
                     self.process.wait()
             left = self._sweep()
+        faults = [line for line in self.log(whole=True).splitlines() if "Sanitizer" in line or "runtime error:" in line]
+        assert not faults, f"{faults[:5]}\n{self.log()[-5000:]}"
         if not self.left_behind_ok:
             assert not left, f"left behind: {left}\n{self.log()[-3000:]}"
             assert not self.cgroups(), f"control groups left: {self.cgroups()}"
@@ -292,6 +296,9 @@ class Node:
                 command.terminal()
 
     def _sweep(self):
+        # A shim leaves when the daemon has taken its outcome: a moment after `ended`, longer on a loaded machine.
+        with contextlib.suppress(harness.Late):
+            harness.wait_until(lambda: self.left_behind_ok or not [*self.shims(), *self.processes()], 5)
         left = []
         for pid in [*self.shims(), *self.processes()]:
             left.append(read_proc(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace"))
