@@ -1,0 +1,116 @@
+// Help, completion and man page say what the tables say, for every command and option.
+#include "cmocka_all.h"
+
+static void every_row_is_whole(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < OPT_ID_COUNT; i++) {
+        assert_non_null(option_table[i].name);
+        assert_non_null(option_table[i].doc);
+        assert_int_equal(option_table[i].doc[strlen(option_table[i].doc) - 1], '.');
+        for (size_t j = 0; j < i; j++) {
+            assert_string_not_equal(option_table[i].name, option_table[j].name);
+        }
+    }
+    for (size_t i = 0; i < command_table_len; i++) {
+        const struct command_def *command = &command_table[i];
+        assert_non_null(command->run);
+        assert_non_null(command->summary);
+        assert_non_null(command->args);
+        assert_true(command->args_max == -1 || command->args_max >= command->args_min);
+        assert_ptr_equal(command_find(command->name), command);
+    }
+}
+
+static void no_letter_means_two_things_of_one_command(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < command_table_len; i++) {
+        uint64_t set = command_options(&command_table[i]);
+        for (size_t a = 0; a < OPT_ID_COUNT; a++) {
+            for (size_t b = 0; b < a; b++) {
+                bool both = (set & BIT(a)) && (set & BIT(b)) && option_table[a].letter != 0;
+                if (both && option_table[a].letter == option_table[b].letter) {
+                    fail_msg("%s: -%c is --%s and --%s", command_table[i].name, option_table[a].letter,
+                             option_table[a].name, option_table[b].name);
+                }
+            }
+        }
+    }
+}
+
+static void contains(const struct reeve_buf *text, const char *part, const char *where)
+{
+    if (strstr(reeve_buf_str(text), part) == NULL) {
+        fail_msg("%s does not have %s", where, part);
+    }
+}
+
+static void help_names_every_option_of_a_command(void **state)
+{
+    (void)state;
+    REEVE_BUF_AUTO overview = REEVE_BUF_INIT(0);
+    help_overview(&overview);
+    for (size_t i = 0; i < command_table_len; i++) {
+        REEVE_BUF_AUTO text = REEVE_BUF_INIT(0);
+        help_command(&command_table[i], &text);
+        contains(&overview, command_table[i].name, "help");
+        contains(&text, command_table[i].summary, command_table[i].name);
+        for (size_t id = 0; id < OPT_ID_COUNT; id++) {
+            if (command_options(&command_table[i]) & BIT(id)) {
+                char option[64];
+                (void)snprintf(option, sizeof option, "--%s", option_table[id].name);
+                contains(&text, option, command_table[i].name);
+            }
+        }
+    }
+}
+
+static void the_man_page_has_every_command(void **state)
+{
+    (void)state;
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(0);
+    help_man(&text);
+    assert_memory_equal(reeve_buf_str(&text), ".TH REEVE 1", 11);
+    for (size_t i = 0; i < command_table_len; i++) {
+        char heading[128];
+        (void)snprintf(heading, sizeof heading, ".SS \"reeve %s", command_table[i].name);
+        contains(&text, heading, "the man page");
+    }
+    // Nothing of the tables is taken for a request of roff.
+    for (const char *at = reeve_buf_str(&text); (at = strchr(at, '\n')) != NULL; at++) {
+        if (at[1] == '.') {
+            assert_true(strspn(at + 2, "ABCDEFGHIJKLMNOPQRSTUVWXYZnfi") >= 2);
+        }
+    }
+}
+
+static void every_shell_gets_every_command(void **state)
+{
+    (void)state;
+    static const char *const shells[] = {"bash", "zsh", "fish"};
+    for (size_t s = 0; s < REEVE_ARRAY_LEN(shells); s++) {
+        REEVE_BUF_AUTO text = REEVE_BUF_INIT(0);
+        assert_true(completion_write(shells[s], &text));
+        for (size_t i = 0; i < command_table_len; i++) {
+            const char *second = strchr(command_table[i].name, ' ');
+            contains(&text, second != NULL ? second + 1 : command_table[i].name, shells[s]);
+        }
+        contains(&text, "print-mqtt", shells[s]);
+        contains(&text, "reeve ls -q", shells[s]);
+    }
+    REEVE_BUF_AUTO none = REEVE_BUF_INIT(0);
+    assert_false(completion_write("tcsh", &none));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_is_whole),
+        cmocka_unit_test(no_letter_means_two_things_of_one_command),
+        cmocka_unit_test(help_names_every_option_of_a_command),
+        cmocka_unit_test(the_man_page_has_every_command),
+        cmocka_unit_test(every_shell_gets_every_command),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
