@@ -158,6 +158,10 @@ static void run_parts(struct report *report, const struct options *options, cons
         add_bus(report, bus);
         (void)reeve_value_put(whole, "bus", bus); // as above
     }
+    struct reeve_value *paho = run_part(report, bin_dir, "bench-paho", options->messages);
+    if (paho != NULL) {
+        (void)reeve_value_put(whole, "paho", paho); // as above
+    }
 }
 
 // ---- the run --------------------------------------------------------------------------------------------------
