@@ -247,13 +247,12 @@ static enum reeve_err perform_nodes(const struct invocation *inv, const struct s
     if (err == REEVE_OK) {
         err = lookup_init(&lookup, &session, why);
     }
-    for (size_t i = 0; err == REEVE_OK && i < orders->len; i++) {
-        err = lookup_want_nodes(&lookup, orders->items[i]->node, why);
+    if (err == REEVE_OK) { // all when one was typed: for "did you mean"
+        err = lookup_want_nodes(&lookup, inv->args_len > 0 ? NULL : orders->items[0]->node, why);
     }
     if (err == REEVE_OK) {
         err = session_open(&session, why);
     }
-    (void)inv;
     return err == REEVE_OK ? orders_perform(orders, &session, &lookup, why) : err;
 }
 

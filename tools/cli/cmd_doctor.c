@@ -37,9 +37,9 @@ struct doctor {
 
 static void doctor_done(struct doctor *doctor)
 {
+    session_done(&doctor->session);
     orders_done(&doctor->orders);
     lookup_done(&doctor->lookup);
-    session_done(&doctor->session);
     site_done(&doctor->site);
     reeve_value_free(doctor->findings);
 }

@@ -38,8 +38,8 @@ static enum reeve_err read_all(struct reading *reading, bool nodes_only, struct 
 
 static void reading_done(struct reading *reading)
 {
-    lookup_done(&reading->lookup);
     session_done(&reading->session);
+    lookup_done(&reading->lookup);
     site_done(&reading->site);
     selector_done(&reading->selector);
 }

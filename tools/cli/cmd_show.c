@@ -21,10 +21,10 @@ struct showing {
 
 static void showing_done(struct showing *showing)
 {
+    session_done(&showing->session);
     orders_done(&showing->describe);
     orders_done(&showing->logs);
     lookup_done(&showing->lookup);
-    session_done(&showing->session);
     selector_done(&showing->selector);
     site_done(&showing->site);
 }

@@ -30,9 +30,9 @@ struct top {
 
 static void top_done(struct top *top)
 {
+    session_done(&top->session); // first: it still receives
     reeve_map_free(top->uses, free);
     lookup_done(&top->lookup);
-    session_done(&top->session);
     site_done(&top->site);
     selector_done(&top->selector);
 }

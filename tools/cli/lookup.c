@@ -16,6 +16,7 @@ enum reeve_err lookup_init(struct lookup *lookup, struct session *session, struc
 
 void lookup_done(struct lookup *lookup)
 {
+    reeve_strv_done(&lookup->filters);
     reeve_registry_free(lookup->registry);
     lookup->registry = NULL;
 }
@@ -25,6 +26,9 @@ static void on_record(struct reeve_bus *bus, const struct reeve_delivery *delive
     (void)bus;
     struct lookup *lookup = arg;
     struct reeve_why why;
+    if (lookup->registry == NULL) {
+        return; // done with; the session is on its way out and still receives
+    }
     lookup->last_mono = reeve_clock_mono_ms();
     if (reeve_registry_take(lookup->registry, delivery, lookup->last_mono, &why) != REEVE_OK) {
         char text[sizeof why];
@@ -36,12 +40,24 @@ static void on_record(struct reeve_bus *bus, const struct reeve_delivery *delive
     }
 }
 
+// Once each: what is wanted of a node and of a worker overlaps.
+static enum reeve_err read_filter(struct lookup *lookup, const char *filter, struct reeve_why *why)
+{
+    if (reeve_strv_has(&lookup->filters, filter)) {
+        return REEVE_OK;
+    }
+    if (reeve_strv_add(&lookup->filters, filter) != REEVE_OK) {
+        return reeve_fail(why, REEVE_NOMEM, "out of memory");
+    }
+    return reeve_bus_subscribe(lookup->session->bus, filter, 1, 0, on_record, lookup, why);
+}
+
 static enum reeve_err subscribe(struct lookup *lookup, const char *part, const char *node, const char *rest,
                                 struct reeve_why *why)
 {
     char filter[REEVE_TOPIC_SIZE];
     (void)reeve_topic_make(filter, lookup->session->site->root, "%s/%s/%s", part, node, rest);
-    return reeve_bus_subscribe(lookup->session->bus, filter, 1, 0, on_record, lookup, why);
+    return read_filter(lookup, filter, why);
 }
 
 enum reeve_err lookup_want_all(struct lookup *lookup, const char *node, struct reeve_why *why)
@@ -49,7 +65,7 @@ enum reeve_err lookup_want_all(struct lookup *lookup, const char *node, struct r
     REEVE_STRV_AUTO filters = {0};
     enum reeve_err err = reeve_registry_filters(lookup->registry, node, &filters);
     for (size_t i = 0; err == REEVE_OK && i < filters.len; i++) {
-        err = reeve_bus_subscribe(lookup->session->bus, filters.items[i], 1, 0, on_record, lookup, why);
+        err = read_filter(lookup, filters.items[i], why);
     }
     return err;
 }
@@ -83,9 +99,7 @@ enum reeve_err lookup_settle(struct lookup *lookup, struct reeve_why *why)
 {
     int64_t limit_mono = reeve_clock_mono_ms() + LOOKUP_LIMIT_MS;
     enum reeve_err err = REEVE_TIMEOUT;
-    if (lookup->last_mono == 0) {
-        lookup->last_mono = reeve_clock_mono_ms(); // nothing yet: the same patience from now on
-    }
+    lookup->last_mono = reeve_clock_mono_ms(); // what was asked for a moment ago may be on its way
     while (err == REEVE_TIMEOUT && !is_quiet(lookup) && reeve_clock_mono_ms() < limit_mono) {
         err = session_run(lookup->session, is_quiet, lookup, lookup->last_mono + LOOKUP_QUIET_MS, why);
     }

@@ -16,13 +16,14 @@
 struct lookup {
     struct session *session;
     struct reeve_registry *registry;
+    struct reeve_strv filters;                         // that are read
     int64_t last_mono;                                 // arrival of the newest record
     void (*changed)(struct lookup *lookup, void *arg); // called after each; NULL
     void *arg;
 };
 
 enum reeve_err lookup_init(struct lookup *lookup, struct session *session, struct reeve_why *why);
-void lookup_done(struct lookup *lookup);
+void lookup_done(struct lookup *lookup); // the struct itself stays until its session is done
 #define LOOKUP_AUTO __attribute__((cleanup(lookup_done))) struct lookup
 
 // What to read; before session_open(). NULL = of all nodes.

@@ -21,6 +21,10 @@ static void order_free(struct order *order)
 void orders_done(struct orders *orders)
 {
     for (size_t i = 0; i < orders->len; i++) {
+        // A session that ends settles its orders, so that one that is open has a session.
+        if (orders->items[i]->sent && !orders->items[i]->settled && !orders->no_wait) {
+            reeve_bus_request_cancel(orders->session->bus, orders->items[i]->id);
+        }
         order_free(orders->items[i]);
     }
     free(orders->items);
@@ -204,6 +208,7 @@ enum reeve_err orders_perform(struct orders *orders, struct session *session, co
                               struct reeve_why *why)
 {
     orders->open = orders->len;
+    orders->session = session;
     for (size_t i = 0; i < orders->len; i++) {
         send_or_settle(orders->items[i], session, lookup);
     }

@@ -27,11 +27,12 @@ struct order {
 struct orders {
     const char *op;
     bool dry_run, no_wait;
+    struct session *session; // while some are open
     struct order **items;
     size_t len, open;
 };
 
-void orders_done(struct orders *orders);
+void orders_done(struct orders *orders); // also while some are open: what comes for them is dropped
 #define ORDERS_AUTO __attribute__((cleanup(orders_done))) struct orders
 
 // `worker` "" for the node itself. Takes `args` (NULL = none), also on failure.

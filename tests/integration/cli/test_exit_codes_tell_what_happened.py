@@ -1,5 +1,7 @@
 """0 done, 1 refused or failed, 2 usage or configuration, 3 broker or node not reachable, or no answer in time."""
 import json
+import os
+import signal
 import subprocess
 
 import harness
@@ -84,6 +86,39 @@ def test_3_for_no_site_with_what_to_do(tmp_path):
 def test_3_for_a_node_that_is_not_there(site):
     done = site.run("stop", "nowhere/mm-1", check=3)
     assert "node nowhere is not there" in done.stderr
+
+
+def test_3_at_once_for_a_node_that_is_dead(site):
+    """[cmd-9] The will of its daemon says so: nobody waits for the timeout."""
+    site.process.send_signal(signal.SIGSTOP)  # it would start the daemon again
+    try:
+        os.kill(site.daemon_pid(), signal.SIGKILL)
+        done = harness.wait_until(lambda: next(
+            (d for d in [site.run("stop", "broker", "--timeout", "20s")] if "is dead" in d.stderr), None), what="the will")
+        assert done.returncode == 3
+    finally:
+        site.process.send_signal(signal.SIGCONT)
+    harness.wait_until(lambda: site.run("drain", "--dry-run").returncode == 0, 60, "the daemon again", interval=0.2)
+
+
+def test_3_for_no_answer_in_time_with_how_far_it_got(site):
+    site.apply({"name": "slow", "desired": "stopped", "command": ["sleep", "1000"], "ready": {"log": "never"}})
+    try:
+        done = site.run("start", "slow", "--timeout", "2s", check=3)
+        assert "start " in done.stderr and "accepted, waiting" in done.stderr and "not finished within the timeout" in done.stderr
+        assert site.json("stop", "slow")["ok"]
+    finally:
+        site.reeve("rm", "slow")
+
+
+def test_mqtt_311_does_the_same(site):
+    site.apply({"name": "old-mqtt", "command": ["sleep", "1000"]})
+    assert site.json("stop", "old-mqtt", "--mqtt", "3.1.1")["ok"]
+    assert any(w["name"] == "old-mqtt" for w in site.json("ls", "--mqtt", "3.1.1")["workers"])
+    # There a broker that refuses says nothing: the timeout names the possibility.
+    done = site.run("start", "old-mqtt", "--mqtt", "3.1.1", "--user", "viewer", "--timeout", "1s", check=3)
+    assert "may not do it" in done.stderr
+    site.reeve("rm", "old-mqtt")
 
 
 def test_json_errors_have_a_shape(site):

@@ -1,6 +1,7 @@
 """What a person does in the first five minutes, command by command."""
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -202,6 +203,27 @@ def test_top_is_a_table_where_there_is_no_terminal(site, workers):
     text = site.reeve("top").stdout
     assert "swap-1" in text and "CPU%" in text and "\033" not in text
     assert any(w["name"] == "swap-1" for w in site.json("top", "--once")["workers"])
+
+
+def test_top_redraws_on_a_terminal_and_leaves_it_usable(site, workers):
+    main, other = pty.openpty()
+    top = subprocess.Popen([harness.BIN / "reeve", "top", "--interval", "100ms"], stdin=other, stdout=other, stderr=other,
+                           env={**{k: v for k, v in site.env.items() if k != "NO_COLOR"}, "TERM": "xterm",
+                                "REEVE_SITE": str(site.directory)})
+    os.close(other)
+    seen = b""
+    try:
+        while seen.count(b"\033[H") < 3:  # three times drawn
+            seen += os.read(main, 65536)
+        assert b"swap-1" in seen and b"\033[32mrunning\033[0m" in seen and b"\033[?25l" in seen
+        top.send_signal(signal.SIGINT)
+        while not seen.endswith(b"\033[?25h"):
+            seen += os.read(main, 65536)
+        assert top.wait(harness.DEADLINE) == 0
+    finally:
+        top.kill()
+        top.wait()
+        os.close(main)
 
 
 def test_node_commands(site):
