@@ -243,6 +243,7 @@ static enum reeve_err perform_nodes(const struct invocation *inv, const struct s
 {
     SESSION_AUTO session = {0};
     LOOKUP_AUTO lookup = {0};
+    REEVE_ASSERT(orders->len > 0);
     enum reeve_err err = session_init(&session, site, why);
     if (err == REEVE_OK) {
         err = lookup_init(&lookup, &session, why);

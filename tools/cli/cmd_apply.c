@@ -163,6 +163,7 @@ static enum reeve_err perform(const struct site *site, struct orders *orders, st
 {
     SESSION_AUTO session = {0};
     LOOKUP_AUTO lookup = {0};
+    REEVE_ASSERT(orders->len > 0);
     enum reeve_err err = session_init(&session, site, why);
     if (err == REEVE_OK) {
         err = lookup_init(&lookup, &session, why);

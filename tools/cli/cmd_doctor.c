@@ -51,7 +51,7 @@ static void print_finding(enum level level, const char *check, const char *text,
 {
     static const char *const words[] = {"ok  ", "warn", "fail"};
     static const enum colour colours[] = {COLOUR_GOOD, COLOUR_WARN, COLOUR_BAD};
-    REEVE_BUF_AUTO out = REEVE_BUF_INIT(16 * 1024);
+    REEVE_BUF_AUTO out = REEVE_BUF_INIT(16u << 10);
     output_colour(&out, colours[level], words[level]);
     reeve_buf_printf(&out, "  %-12s ", check);
     output_escape(&out, text, strlen(text));

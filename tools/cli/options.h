@@ -68,7 +68,7 @@ enum completes {
     COMPLETES_COMMAND
 };
 
-struct option_def {
+struct option_def {    // NOLINT: in the order in which it is written down
     char letter;       // 0 = none
     const char *name;  // without dashes
     const char *value; // NULL = a switch

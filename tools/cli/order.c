@@ -44,7 +44,7 @@ enum reeve_err orders_add(struct orders *orders, const char *root, const char *n
                           struct reeve_value *args, struct reeve_why *why)
 {
     struct order *order = calloc(1, sizeof *order);
-    struct order **items = realloc(orders->items, (orders->len + 1) * sizeof(*items));
+    struct order **items = realloc(orders->items, (orders->len + 1) * sizeof(struct order *));
     orders->items = items != NULL ? items : orders->items;
     if (order == NULL || items == NULL || (args != NULL && reeve_value_built(args) != REEVE_OK)) {
         free(order);
@@ -353,7 +353,7 @@ static void print_lists(const struct order *order)
         if (reeve_value_kind(item) != REEVE_LIST) {
             continue;
         }
-        REEVE_BUF_AUTO names = REEVE_BUF_INIT(64 * 1024);
+        REEVE_BUF_AUTO names = REEVE_BUF_INIT(64u << 10);
         for (size_t j = 0; j < reeve_value_len(item); j++) {
             const char *name = reeve_value_text(reeve_value_at(item, j));
             reeve_buf_printf(&names, "%s%s", j > 0 ? " " : "", name != NULL ? name : "?");

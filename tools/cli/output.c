@@ -135,7 +135,7 @@ void table_init(struct table *table, const struct table_column *columns, size_t 
 
 void table_add(struct table *table, enum colour colour, const char *text)
 {
-    REEVE_BUF_AUTO escaped = REEVE_BUF_INIT(64 * 1024);
+    REEVE_BUF_AUTO escaped = REEVE_BUF_INIT(64u << 10);
     const char *shown = text != NULL && text[0] != '\0' ? text : "-";
     output_escape(&escaped, shown, strlen(shown));
     if (table->len == table->cap) {
@@ -165,7 +165,7 @@ void table_addf(struct table *table, const char *fmt, ...)
 
 size_t table_rows(const struct table *table)
 {
-    return table->len / table->columns_len;
+    return table->columns_len > 0 ? table->len / table->columns_len : 0;
 }
 
 static const char *cell_text(const struct table_cell *cell)
@@ -175,6 +175,7 @@ static const char *cell_text(const struct table_cell *cell)
 
 static void measure(const struct table *table, size_t widths[TABLE_COLUMNS_MAX])
 {
+    REEVE_ASSERT(table->columns_len > 0);
     for (size_t col = 0; col < table->columns_len; col++) {
         widths[col] = strlen(table->columns[col].title);
     }
@@ -291,7 +292,7 @@ int output_json(const struct reeve_value *value, bool pretty)
 
 static void put_error(const char *text)
 {
-    REEVE_BUF_AUTO line = REEVE_BUF_INIT(16 * 1024);
+    REEVE_BUF_AUTO line = REEVE_BUF_INIT(16u << 10);
     // A message may have lines of its own; what else would obey the terminal does not.
     while (true) {
         size_t len = strcspn(text, "\n");

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SITE_JSON_MAX (64 * 1024)
+#define SITE_JSON_MAX (64u << 10)
 
 void site_done(struct site *site)
 {

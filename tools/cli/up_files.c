@@ -22,7 +22,8 @@
 #define PASSWORD_LEN 24 // of 62 characters: 142 bits
 #define PORT_PRESET  1883
 #define FORMER_MS    20000 // how long a daemon of an earlier `up` may take to leave
-#define TEMPLATE_MAX (256 * 1024)
+#define TEMPLATE_MAX (256u << 10)
+#define FILLED_MAX   (1u << 20)
 
 const char *const up_roles[] = {"admin", "operator", "viewer", "manager", "worker", NULL};
 
@@ -49,7 +50,7 @@ enum reeve_err up_find_bin_dir(struct up *up, struct reeve_why *why)
 // A lock has no event to wait for.
 static void doze(void)
 {
-    (void)nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL); /* a signal ends it early: as good */
+    (void)nanosleep(&(struct timespec){.tv_nsec = 20000000L}, NULL); /* a signal ends it early: as good */
 }
 
 // While one runs here, site.json is there; one that is on its way out has removed it already and is waited for.
@@ -378,14 +379,14 @@ static enum reeve_err write_filled(const struct up *up, const char *template, co
 {
     char path[PATH_MAX];
     REEVE_BUF_AUTO text = REEVE_BUF_INIT(TEMPLATE_MAX);
-    REEVE_BUF_AUTO filled = REEVE_BUF_INIT(4 * TEMPLATE_MAX);
+    REEVE_BUF_AUTO filled = REEVE_BUF_INIT(FILLED_MAX);
     enum reeve_err err = read_template(up, template, &text, why);
     if (err != REEVE_OK) {
         return err;
     }
     fill(reeve_buf_str(&text), fillings, &filled);
     if (strcmp(below, "broker/acl") == 0) {
-        REEVE_BUF_AUTO acl = REEVE_BUF_INIT(4 * TEMPLATE_MAX);
+        REEVE_BUF_AUTO acl = REEVE_BUF_INIT(FILLED_MAX);
         reeve_buf_puts(&acl, reeve_buf_str(&filled));
         put_key_users(up, reeve_buf_str(&acl), &filled);
     }
@@ -489,7 +490,7 @@ enum reeve_err up_write_site(const struct up *up, struct reeve_why *why)
     REEVE_VALUE_AUTO site = reeve_value_map();
     struct reeve_value *broker = reeve_value_map();
     struct reeve_value *users = reeve_value_map();
-    REEVE_BUF_AUTO text = REEVE_BUF_INIT(64 * 1024);
+    REEVE_BUF_AUTO text = REEVE_BUF_INIT(64u << 10);
     enum reeve_err err = REEVE_OK;
     for (size_t i = 0; err == REEVE_OK && i < REEVE_ARRAY_LEN(clients); i++) {
         err = put_login(up, clients[i], users, why);

@@ -318,7 +318,7 @@ static void put_scalar(struct reeve_buf *out, const char *key, const struct reev
     } else if (text != NULL) {
         output_escape(out, text, strlen(text));
     } else {
-        REEVE_BUF_AUTO json = REEVE_BUF_INIT(64 * 1024);
+        REEVE_BUF_AUTO json = REEVE_BUF_INIT(64u << 10);
         (void)reeve_json_write(value, 0, &json); /* what can't be written shows as nothing */
         reeve_buf_puts(out, reeve_buf_str(&json));
     }
@@ -347,7 +347,7 @@ static void put_list(struct reeve_buf *out, const struct reeve_value *list, unsi
     }
     reeve_buf_puts(out, "\n");
     for (size_t i = 0; i < reeve_value_len(list); i++) {
-        REEVE_BUF_AUTO json = REEVE_BUF_INIT(64 * 1024);
+        REEVE_BUF_AUTO json = REEVE_BUF_INIT(64u << 10);
         (void)reeve_json_write(reeve_value_at(list, i), 0, &json); /* what can't be written shows as nothing */
         reeve_buf_printf(out, "%*s- %s\n", (int)(2 * depth + 2), "", reeve_buf_str(&json));
     }

@@ -26,7 +26,8 @@ static void each_kind_of_payload_is_shown_as_what_it_is(void **state)
     shown("{no json", 8, "\"{no json\"");
     shown("\x81\xa1"
           "a",
-          3, "{\"$bin\":\"gaFh\"}"); // cut short
+          3, "{\"$bin\":\"gaFh\"}");          // cut short
+    shown("\xa1x", 2, "{\"$bin\":\"oXg=\"}"); // as msgpack a string: only containers are taken for it
     shown("\xff\xfe", 2, "{\"$bin\":\"//4=\"}");
 }
 
