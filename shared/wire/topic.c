@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REPLY_LEVELS_MAX 64
+
 // What stands on one level below the root.
 enum level { LEVEL_END, LEVEL_NODE, LEVEL_WORKER, LEVEL_LEAF, LEVEL_CMD, LEVEL_OP, LEVEL_CLIENT, LEVEL_ID };
 #define LEVELS_MAX 4
@@ -233,8 +235,22 @@ bool reeve_topic_valid(const char *topic)
     return true;
 }
 
+// What every broker takes [topic-7]. One that does not take a topic ends the session of whoever publishes to it: NATS
+// for a dot or a space, Mosquitto above 200 levels and for code points that are no characters.
+static bool is_portable(const char *topic)
+{
+    size_t levels = 1;
+    for (const char *at = topic; *at != '\0'; at++) {
+        if (*at <= ' ' || *at >= 0x7f || *at == '.') {
+            return false;
+        }
+        levels += *at == '/';
+    }
+    return levels <= REPLY_LEVELS_MAX;
+}
+
 bool reeve_topic_reply_allowed(const char *root, const char *topic)
 {
-    return topic[0] != '$' && reeve_topic_valid(topic) &&
+    return topic[0] != '$' && reeve_topic_valid(topic) && is_portable(topic) &&
            (below_root(root, topic) == NULL || reeve_topic_parse(root, topic).kind == REEVE_TOPIC_REPLY);
 }

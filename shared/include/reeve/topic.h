@@ -44,7 +44,8 @@ const char *reeve_topic_make(char buf[REEVE_TOPIC_SIZE], const char *root, const
 // A topic to publish to: 1..250 bytes of UTF-8 without wildcards and control characters.
 bool reeve_topic_valid(const char *topic);
 // Whether a receiver may send a reply there: outside the root (the broker's ACL decides), or below it only `reply/<client>/<id>`.
-// Otherwise a command's reply_to would make a daemon write into somebody's status [topic-6].
+// Otherwise a command's reply_to would make a daemon write into somebody's status [topic-6]. And only what every broker
+// takes: printable ASCII without space and dot, 64 levels; what a broker refuses would end the session of who answers.
 bool reeve_topic_reply_allowed(const char *root, const char *topic);
 
 // MQTT filter matching, + and # included; a filter starting with a wildcard does not match $-topics.

@@ -211,6 +211,11 @@ static void replies_go_nowhere_but_to_reply_topics(void **state)
         "$SYS/broker",
         ROOT "/",
         "",
+        "with space",
+        "with.dot",
+        "\xc3\xa4",     // a letter for one broker
+        "\xef\xbf\xbf", // no character for another
+        "////////////////////////////////////////////////////////////////", // 65 levels
     };
     for (size_t i = 0; i < REEVE_ARRAY_LEN(bad); i++) {
         if (reeve_topic_reply_allowed(ROOT, bad[i])) {
