@@ -156,7 +156,7 @@ def aim(rng):
     """A command topic: on a worker that is there only what can't change it, everything on one that is not."""
     if rng.random() < 0.5:
         return "", rng.choice(NODE_OPS)
-    return rng.choice((("a", "logs"), ("a", "nonsense"), ("nobody", rng.choice(WORKER_OPS))))
+    return rng.choice((("not-by-chance", "logs"), ("not-by-chance", "nonsense"), ("nobody", rng.choice(WORKER_OPS))))
 
 
 def defuse(op, payload):
@@ -167,11 +167,12 @@ def defuse(op, payload):
 
 
 @three_brokers
-def test_ten_thousand_random_payloads_leave_the_daemon_as_it_is(worker, admin, kind):
+def test_ten_thousand_random_payloads_leave_the_daemon_as_it_is(make_node, admin, kind):
     """F49, F50, S26. 12,000 random payloads (bytes, msgpack-like, JSON-like, mutated) on every command topic of the node
     and of workers. Same pid, same session, memory bounded, the worker untouched, and the daemon still does what it is
     told."""
-    node, record = worker
+    node = make_node(workers=[{"name": "not-by-chance", "command": SLEEPER}])
+    record = admin.wait_state("not-by-chance", "running")
     seed = int(os.environ.get("REEVE_SEED", time.time_ns() % 1000000))
     print(f"seed {seed} (REEVE_SEED)")
     rng = random.Random(seed)
@@ -191,10 +192,10 @@ def test_ten_thousand_random_payloads_leave_the_daemon_as_it_is(worker, admin, k
     half = len(sizes) // 2
     assert max(sizes[half:]) <= max(sizes[:half]) + 4 * 1024 * 1024, f"seed {seed}: grows: {sizes}"
     assert admin.status()["epoch"] == epoch, f"seed {seed}: the session was lost"
-    assert admin.do("", "list")["result"]["workers"].keys() == {"a"}
+    assert admin.do("", "list")["result"]["workers"].keys() == {"not-by-chance"}
     assert nodes.alive(record["pid"])
     admin.do("", "undrain")  # chance may have found `drain`
-    admin.do("a", "restart")
+    admin.do("not-by-chance", "restart")
     assert not admin.undecoded, admin.undecoded[:3]
 
 
@@ -220,3 +221,17 @@ def test_a_reply_address_can_not_be_used_to_write_where_the_daemon_may(worker, a
         sent = admin.client.of(broker.topic(below))[before:]
         assert all(b"nobody" not in m.payload for m in sent), (below, sent)
     assert node.running and nodes.alive(record["pid"])
+
+
+@three_brokers
+def test_a_reply_address_that_a_broker_refuses_ends_no_session(worker, admin):
+    """An answer to a topic that the broker takes for malformed would end the daemon's session, and be sent again in the
+    next one: such an address is refused beforehand. Same session, and the next command is answered."""
+    node, record = worker
+    epoch = admin.wait_status(lambda s: True)["epoch"]
+    for address in ("a b", "a.b", "/" * 250, "\u0085", "\uffff", "a/\ufdd0", "ä", "x" * 251, "$SYS/x", "a\u0001", ""):
+        admin.publish("", "stop", msgpack.packb({"reply_to": address, "args": {"workers": "nobody"}}))
+        admin.publish("", "list", msgpack.packb({"reply_to": address}))
+    admin.do("", "list")
+    assert admin.status()["epoch"] == epoch and "lost=" not in node.log(), node.log()[-2000:]
+    assert nodes.alive(record["pid"])
