@@ -1,12 +1,18 @@
 """Several nodes at one broker. They are played by another's MQTT client: what counts is what `reeve` sends to whom."""
 import json
+import pathlib
 import secrets
+import shutil
 import subprocess
+import sys
 import time
 
 import harness
 import msgpack
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "daemon"))
+import nodes  # noqa: E402
 
 
 class PlayedNode:
@@ -149,3 +155,31 @@ def test_foreign_text_never_obeys_the_terminal(fleet):
             assert "\nfake row" not in done.stdout
     finally:
         alpha.client.publish(alpha.broker.topic(below), b"", retain=True)
+
+
+def test_it_works_against_another_broker(tmp_path):
+    """nats-server speaks MQTT 3.1.1 and sends retained records when it finds the time [topic-7]."""
+    if shutil.which("nats-server") is None:
+        pytest.skip("no nats-server")
+    name = f"n{secrets.token_hex(4)}"
+    broker = nodes.KINDS["nats"].make(tmp_path / "nats", name).start()
+    node = nodes.Node(broker, tmp_path / "node", version=4, name=name, workers=[
+        {"name": "mm-1", "command": ["sleep", "1000"]}, {"name": "mm-2", "command": ["sleep", "1000"]}])
+    password = tmp_path / "password"
+    password.write_text(broker.users["admin"])
+    password.chmod(0o600)
+
+    def reeve(*arguments):
+        return subprocess.run([harness.BIN / "reeve", *arguments, "--broker", f"mqtt://127.0.0.1:{broker.port}", "--mqtt", "3.1.1",
+                               "--user", "admin", "--password-file", password], capture_output=True, text=True, check=True,
+                              timeout=60).stdout
+    try:
+        node.start()
+        harness.wait_until(lambda: reeve("ls", "-q") == "mm-1\nmm-2\n", what="both workers")
+        assert "stopped" in reeve("stop", "mm-1")
+        assert "running" in reeve("start", f"{name}/mm-1")
+        assert json.loads(reeve("stop", "mm-*", "--json"))["ok"]
+        assert json.loads(reeve("show", "mm-2", "--json"))["verdict"]["state"] == "stopped"
+    finally:
+        node.close()
+        broker.close()
