@@ -1,4 +1,4 @@
-"""Point 5: retained, repeated, expired and far-dated commands; one id is one execution and one answer."""
+"""Retained, repeated, expired and far-dated commands; one id is one execution and one answer."""
 
 import pytest
 

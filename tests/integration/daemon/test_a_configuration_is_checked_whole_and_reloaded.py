@@ -1,4 +1,4 @@
-"""Point 9, and reload: a file is read whole, every mistake is told with its place, a wrong one changes nothing."""
+"""Reload: a file is read whole, every mistake is told with its place, a wrong one changes nothing."""
 import json
 import re
 import signal
@@ -44,7 +44,7 @@ def check(path, *options):
 
 
 def test_every_mistake_of_a_file_is_told_with_line_and_column(tmp_path):
-    """Point 9. Eleven mistakes of different kinds (name, duration, unknown keys with the nearest, choice, version, size,
+    """Eleven mistakes of different kinds (name, duration, unknown keys with the nearest, choice, version, size,
     a command that wants a shell, a signal, a path in a name, a negative time): all in one run, each at its line:column,
     exit 2, and no state folder is made."""
     path = tmp_path / "node.yaml"

@@ -84,7 +84,7 @@ def test_the_broker_worker_is_stopped_after_the_goodbye(make_node, admin, broker
 
 @three_brokers
 def test_a_killed_daemon_is_told_by_its_last_will(make_node, admin):
-    """Point 3. No goodbye: the broker publishes lwt with the epoch of the session; the next session has a higher one."""
+    """No goodbye: the broker publishes lwt with the epoch of the session; the next session has a higher one."""
     node = make_node()
     epoch = admin.wait_status(lambda s: True)["epoch"]
     node.kill()
@@ -150,7 +150,7 @@ def test_workers_start_with_no_broker_in_sight(make_node, admin, broker):
 
 @three_brokers
 def test_a_broker_that_is_killed_and_comes_back_disturbs_nobody(make_node, admin, broker, kind):
-    """Point 4 (daemon part): kill -9 of the broker and a restart: pids stay, everything retained is published again with
+    """Kill -9 of the broker and a restart: pids stay, everything retained is published again with
     a higher epoch, commands work again without anybody's help."""
     node = make_node(workers=two_workers())
     before = {name: admin.wait_state(name, "running") for name in "ab"}

@@ -1,4 +1,4 @@
-"""Point 1: what a person, a phone or a program publishes on a command topic does what it says, for those who may."""
+"""What a person, a phone or a program publishes on a command topic does what it says, for those who may."""
 import json
 import time
 
@@ -18,7 +18,7 @@ def run_one(admin, name="a", **spec):
 
 @three_brokers
 def test_an_empty_message_stops_a_worker(node, admin):
-    """Point 1. Nobody asked for a reply: the process record says that it is stopped, and the pid is gone. Expected
+    """Nobody asked for a reply: the process record says that it is stopped, and the pid is gone. Expected
     in the audit: who is not known, what and its outcome are."""
     record = run_one(admin)
     admin.publish("a", "stop", b"")
@@ -33,7 +33,7 @@ def test_an_empty_message_stops_a_worker(node, admin):
 @three_brokers
 @pytest.mark.parametrize("form", ["json", "msgpack"])
 def test_a_map_with_id_and_reply_address_is_answered_there(node, admin, form):
-    """Point 1. First `accepted`, then one terminal reply with the exit in it; `seq` grows; `by` names the node."""
+    """First `accepted`, then one terminal reply with the exit in it; `seq` grows; `by` names the node."""
     record = run_one(admin)
     command = admin.command("a", "stop", {"grace": "5s"}, form=form)
     reply = command.terminal()
@@ -46,7 +46,7 @@ def test_a_map_with_id_and_reply_address_is_answered_there(node, admin, form):
 
 @three_brokers
 def test_arguments_may_stand_beside_the_envelope(node, admin):
-    """Point 1. '{"grace":"100ms"}' typed by hand means args.grace: the stubborn worker is killed soon."""
+    """'{"grace":"100ms"}' typed by hand means args.grace: the stubborn worker is killed soon."""
     record = run_one(admin, **STUBBORN, stop={"grace": "1h"})
     admin.publish("a", "stop", json.dumps({"grace": "100ms"}).encode())
     assert admin.wait_state("a", "stopped")["exit"]["signal"] == "SIGKILL"
@@ -55,7 +55,7 @@ def test_arguments_may_stand_beside_the_envelope(node, admin):
 
 @three_brokers
 def test_text_is_the_main_argument(node, admin):
-    """Point 1. `-m 100ms` on cmd/stop is the grace time; on the node's cmd/start it is the worker's name."""
+    """`-m 100ms` on cmd/stop is the grace time; on the node's cmd/start it is the worker's name."""
     record = run_one(admin, **STUBBORN, stop={"grace": "1h"})
     admin.publish("a", "stop", b" 100ms\n")
     assert admin.wait_state("a", "stopped")["exit"]["signal"] == "SIGKILL"
@@ -66,7 +66,7 @@ def test_text_is_the_main_argument(node, admin):
 
 
 def test_mqtt_5_carries_the_reply_address_and_correlation(node, admin):
-    """Point 1. An empty message and a text with a response topic are answered there, with the correlation data."""
+    """An empty message and a text with a response topic are answered there, with the correlation data."""
     run_one(admin)
     for payload, correlation in ((b"", b"\x00one"), (b"5s", b"two")):
         topic = admin.reply_topic(f"c-{len(payload)}")
@@ -88,7 +88,7 @@ def test_text_where_none_is_taken_is_refused_by_name(node, admin):
 
 @three_brokers
 def test_only_who_may_is_obeyed(node, admin, broker, kind):
-    """Point 1. The operator's password stops a worker. The viewer's can't, nor can a worker's; nothing reaches the
+    """The operator's password stops a worker. The viewer's can't, nor can a worker's; nothing reaches the
     daemon. Without a password, or with a wrong one, nobody connects."""
     run_one(admin)
     roles = ["viewer"] if kind.broker is nodes.Nats else ["viewer", "worker"]
@@ -106,7 +106,7 @@ def test_only_who_may_is_obeyed(node, admin, broker, kind):
 @three_brokers
 @pytest.mark.parametrize("user", [None, "operator", "nobody"])
 def test_nobody_connects_without_the_right_password(broker, kind, user):
-    """Point 1, S01. No name, a name with a wrong password, an unknown name: CONNACK refuses each."""
+    """S01. No name, a name with a wrong password, an unknown name: CONNACK refuses each."""
     client = harness.connect(broker.port, user, user and "wrong", version=kind.version, expect=None)
     assert client.connack not in (None, 0), f"{user} is connected: {client.connack}"
 

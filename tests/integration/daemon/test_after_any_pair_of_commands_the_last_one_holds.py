@@ -1,4 +1,4 @@
-"""Point 6: whatever two commands come back to back in whatever state, the worker ends as the last one asked."""
+"""Whatever two commands come back to back in whatever state, the worker ends as the last one asked."""
 import itertools
 
 import harness

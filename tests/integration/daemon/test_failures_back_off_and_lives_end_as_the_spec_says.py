@@ -1,4 +1,4 @@
-"""Point 10: crash loops, restart policies, readiness, watchdog, ttl: a worker's life as its spec says."""
+"""Crash loops, restart policies, readiness, watchdog, ttl: a worker's life as its spec says."""
 import os
 import re
 import signal
@@ -229,7 +229,7 @@ def test_a_ttl_goes_on_under_the_next_daemon(make_node, admin):
 
 
 def test_kill_and_restart_of_a_worker_by_signal_are_told_with_the_signal(node, admin):
-    """Point 2's daemon part: SIGKILL, SIGSEGV, SIGTERM by a stranger: the record names it and policy restarts."""
+    """SIGKILL, SIGSEGV, SIGTERM by a stranger: the record names it and policy restarts."""
     admin.apply({"name": "k", "command": SLEEPER, "restart": {"initial": "1ms"}})
     for run, number in enumerate((signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM), 1):
         os.kill(admin.wait_state("k", "running", run=run)["pid"], number)

@@ -1,4 +1,4 @@
-"""Point 8: memory limits, grandchildren, and disks that are full: told truly, and supervision goes on."""
+"""Memory limits, grandchildren, and disks that are full: told truly, and supervision goes on."""
 import os
 import signal
 import subprocess

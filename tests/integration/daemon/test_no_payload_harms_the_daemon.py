@@ -1,4 +1,4 @@
-"""Point 7: whatever bytes arrive on a command topic, the daemon lives, names the fault to who can be answered, and does
+"""Whatever bytes arrive on a command topic, the daemon lives, names the fault to who can be answered, and does
 nothing that was not asked for."""
 import json
 import os

@@ -1,4 +1,4 @@
-"""Point 3: kill -9 of reeved takes nothing from anybody: workers live on, what happened meanwhile is told truly, what
+"""Kill -9 of reeved takes nothing from anybody: workers live on, what happened meanwhile is told truly, what
 was accepted is carried out once."""
 import os
 import random
