@@ -132,7 +132,8 @@ def test_the_environment_of_a_worker_is_made_and_not_inherited(make_node, admin)
 def test_a_worker_has_no_descriptors_and_no_privileges_that_it_was_not_given(node, admin):
     """S24. Descriptors 0, 1, 2 and nothing else (3 with notify); stdin is /dev/null; no_new_privs; a session and group of
     its own; default signal dispositions and an empty mask; its parent is the shim and not the daemon."""
-    admin.apply({"name": "a", "command": SLEEPER})
+    # A program that has come to rest: one that starts may be reading files of its own.
+    admin.apply({"name": "a", "command": ["sh", "-c", "echo up; sleep 1000; :"], "ready": {"log": "^up$"}})
     pid = admin.wait_state("a", "running")["pid"]
     fds = {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
     assert set(fds) == {"0", "1", "2"} and fds["0"] == "/dev/null", fds
