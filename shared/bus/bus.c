@@ -219,6 +219,9 @@ static void on_retry(struct reeve_timer *timer, void *arg)
     if (timer->generation != bus->generation || bus->state != REEVE_BUS_WAITING) {
         return;
     }
+    if (bus->closing && !reeve_paho_connected(bus->paho)) {
+        bus->closing = false; // the connection was lost before the DISCONNECT was sent: Paho says nothing of either
+    }
     if (bus->connecting || bus->closing) {
         reeve_timer_start(&bus->retry, bus->timing.backoff_min_ms,
                           bus->generation); // Paho is not done with the last one

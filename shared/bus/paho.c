@@ -502,6 +502,11 @@ bool reeve_paho_disconnect(struct reeve_paho *paho, bool goodbye)
     return rc == MQTTASYNC_SUCCESS;
 }
 
+bool reeve_paho_connected(const struct reeve_paho *paho)
+{
+    return MQTTAsync_isConnected(paho->handle) != 0;
+}
+
 static enum reeve_err call_result(const struct reeve_paho *paho, int rc, const char *what, struct reeve_why *why)
 {
     const char *text = reeve_paho_code_text(paho->version, rc);

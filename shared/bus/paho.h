@@ -42,8 +42,10 @@ struct reeve_paho_connect {
 enum reeve_err reeve_paho_connect(struct reeve_paho *paho, const struct reeve_paho_connect *options,
                                   uint64_t generation, struct reeve_why *why);
 // `goodbye`: a DISCONNECT that cancels the will; otherwise, on MQTT 5, one that asks for it (reason 0x04; 3.1.1 has no
-// such thing: no will is sent there). True: CLOSED follows. False: there was no connection.
+// such thing: no will is sent there). True: CLOSED follows, unless the connection is lost before Paho gets to it: then
+// nothing does, and reeve_paho_connected() tells. False: there was no connection.
 bool reeve_paho_disconnect(struct reeve_paho *paho, bool goodbye);
+bool reeve_paho_connected(const struct reeve_paho *paho);
 
 struct reeve_paho_subscription {
     const char *filter;

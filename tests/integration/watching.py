@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -180,6 +181,8 @@ def make_watch(broker, kind, tmp_path):
     yield make
     for watch in made:
         watch.close()
+    for logs in tmp_path.glob("*/state/logs"):  # the end of the node removes its workers and their logs
+        shutil.copytree(logs, tmp_path / "worker-logs", dirs_exist_ok=True)
 
 
 @pytest.fixture

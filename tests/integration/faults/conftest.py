@@ -1,8 +1,12 @@
 """Fixtures of these tests: those of ../watching.py, and broken networks."""
-import network
+import pathlib
+import sys
+
 import pytest
-from watching import *  # noqa: F401,F403
-from watching import kind, broker, make_node, node, admin, node_name, make_watch, watch  # noqa: F401
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import network  # noqa: E402
+from watching import kind, broker, make_node, node, admin, node_name, make_watch, watch  # noqa: E402,F401
 
 
 @pytest.fixture

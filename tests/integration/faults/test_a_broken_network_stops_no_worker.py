@@ -1,4 +1,4 @@
-"""Point 12 and F25 to F31: links that swallow, reset, lose, slow down or flap. Workers go on, presence tells the truth
+"""F25 to F31: links that swallow, reset, lose, slow down or flap. Workers go on, presence tells the truth
 within the documented time, and comes right again when the link does."""
 import os
 import re

@@ -1,4 +1,4 @@
-"""Point 12, F37: the wall clock of the daemon's host, or of a worker's, jumps by a day either way. Presence, timeouts
+"""F37: the wall clock of the daemon's host, or of a worker's, jumps by a day either way. Presence, timeouts
 and back-off go by the monotonic clock; epochs only grow; a command runs once and in time."""
 import glob
 import os

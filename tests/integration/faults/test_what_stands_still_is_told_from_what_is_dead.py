@@ -1,4 +1,4 @@
-"""Point 12, F08, F16, F39, F43: processes that are stopped by SIGSTOP, starved of CPU time or of descriptors."""
+"""F08, F16, F39, F43: processes that are stopped by SIGSTOP, starved of CPU time or of descriptors."""
 import contextlib
 import os
 import signal

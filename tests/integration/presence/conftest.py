@@ -1,3 +1,6 @@
 """Fixtures of these tests: all are in ../watching.py."""
-from watching import *  # noqa: F401,F403
-from watching import kind, broker, make_node, node, admin, node_name, make_watch, watch  # noqa: F401
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from watching import kind, broker, make_node, node, admin, node_name, make_watch, watch  # noqa: E402,F401

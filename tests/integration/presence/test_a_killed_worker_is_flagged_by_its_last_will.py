@@ -1,4 +1,4 @@
-"""Point 2, and the rows of the fold as a reader of a real site sees them."""
+"""The rows of the fold as a reader of a real site sees them."""
 import os
 import signal
 import subprocess
