@@ -27,7 +27,7 @@ enum reeve_spec_desired { REEVE_DESIRED_RUNNING, REEVE_DESIRED_STOPPED };
 // How a run shows that it is ready (state running instead of starting).
 enum reeve_spec_ready_mode {
     REEVE_READY_IMMEDIATE, // spawned is ready
-    REEVE_READY_NOTIFY,    // it writes a line to the inherited descriptor (s6) or READY=1 to NOTIFY_SOCKET
+    REEVE_READY_NOTIFY,    // it writes a line to the inherited descriptor REEVE_NOTIFY_FD: empty, as with s6, or READY=1
     REEVE_READY_LOG,       // a line of its output matches ready.log
     REEVE_READY_TCP,       // 127.0.0.1:ready.tcp accepts a connection
 };
