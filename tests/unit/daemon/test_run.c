@@ -100,10 +100,23 @@ static void bad_plans_are_refused_and_leave_nothing(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+// Where another user can execute it: the tree may be in a folder that only its owner enters.
+static const char *child_for_anybody(const struct fixture *f, char path[PATH_MAX])
+{
+    char command[3 * PATH_MAX];
+    (void)snprintf(path, PATH_MAX, "%s/run-child", f->dir);
+    (void)snprintf(command, sizeof(command), "chmod 0711 '%s' && install -m 0755 '%s' '%s'", f->dir, CHILD_PATH, path);
+    assert_int_equal(system(command), 0);
+    return path;
+}
+
 static void worker_is_isolated(void **state)
 {
     struct fixture *f = *state;
+    char child[PATH_MAX];
     struct run_plan plan = fixture_plan(f, "show", NULL);
+    const char *const argv[] = {child_for_anybody(f, child), "show", NULL};
+    plan.argv = argv;
     plan.ready = RUN_READY_NOTIFY;
     plan.nofile = 64;
     if (geteuid() == 0) {
