@@ -1,4 +1,4 @@
-"""The rows of the fold as a reader of a real site sees them."""
+"""A killed worker, and the rows of the fold as a reader of a real site sees them."""
 import os
 import signal
 import subprocess
