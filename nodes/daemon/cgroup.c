@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <reeve/buf.h>
 #include <reeve/id.h>
 #include <stdio.h>
@@ -16,7 +17,9 @@
 
 #include "shim/sweep.h"
 
-#define MOUNTINFO_MAX (256 * 1024) // hosts with many containers have long ones
+#define REMOVE_TRIES    50
+#define REMOVE_PAUSE_MS 2
+#define MOUNTINFO_MAX   (256 * 1024) // hosts with many containers have long ones
 
 static const char *const kind_texts[CGROUP_KIND_COUNT] = {"memory", "cpu", "pids"};
 static const char *const limit_names[CGROUP_KIND_COUNT] = {"memory_limit", "cpu_limit", "max_pids"};
@@ -226,6 +229,20 @@ const char *cgroup_host_text(const struct cgroup_host *host)
     return host->text;
 }
 
+// A task that was waited for may be counted in its group for a moment longer (seen on Linux 6.18: the group is left
+// when the task has switched away for the last time). One with processes refuses, and stays.
+static void remove_group(const char *group)
+{
+    char path[CGROUP_PATH_SIZE];
+    char procs[64];
+    for (int tries = 0; rmdir(group) != 0 && errno == EBUSY && tries < REMOVE_TRIES; tries++) {
+        if (sweep_read(cgroup_file(group, "cgroup.procs", path), procs, sizeof(procs)) != 0) {
+            return;
+        }
+        (void)poll(NULL, 0, REMOVE_PAUSE_MS); // the daemon has left its loop
+    }
+}
+
 static void remove_empty_groups(const char *base)
 {
     DIR *dir = opendir(base);
@@ -235,11 +252,11 @@ static void remove_empty_groups(const char *base)
     for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
         char path[CGROUP_PATH_SIZE];
         if (entry->d_type == DT_DIR && entry->d_name[0] != '.') {
-            (void)rmdir(cgroup_file(base, entry->d_name, path)); // one with processes refuses, and stays
+            remove_group(cgroup_file(base, entry->d_name, path));
         }
     }
     (void)closedir(dir);
-    (void)rmdir(base); // the same
+    (void)rmdir(base); // one with groups in it stays
 }
 
 void cgroup_host_free(struct cgroup_host *host)
