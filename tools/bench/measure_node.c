@@ -311,18 +311,19 @@ static bool is_online(struct bench *bench, const void *arg)
     return worker->online && worker->epoch > worker->dead_epoch && strcmp(worker->state, "running") == 0;
 }
 
-static bool is_dead(struct bench *bench, const void *arg)
-{
-    const struct watched *worker = arg;
-    (void)bench;
-    return worker->dead_epoch >= worker->epoch;
-}
-
 struct above {
     const struct watched *worker;
     uint64_t epoch;
     int64_t run; // its session may be known before its process is: the pid would be the one before
 };
+
+// By the epoch that was killed: will and next session may arrive in one turn of the loop.
+static bool is_dead(struct bench *bench, const void *arg)
+{
+    const struct above *above = arg;
+    (void)bench;
+    return above->worker->dead_epoch >= above->epoch;
+}
 
 static bool is_back(struct bench *bench, const void *arg)
 {
@@ -335,7 +336,7 @@ static enum reeve_err lwt_round(struct bench *bench, const struct watched *sdk, 
     const struct above above = {.worker = sdk, .epoch = sdk->epoch, .run = sdk->run};
     int64_t killed_ns = reeve_clock_mono_ns();
     (void)kill(sdk->pid, SIGKILL); // a failure shows as a will that never comes
-    enum reeve_err err = bench_wait(bench, is_dead, sdk, "the last will arrives", why);
+    enum reeve_err err = bench_wait(bench, is_dead, &above, "the last will arrives", why);
     if (err != REEVE_OK) {
         return err;
     }
