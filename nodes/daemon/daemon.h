@@ -61,6 +61,7 @@ struct worker {
     off_t log_start; // size of its log file when the newest run was launched
 
     bool intended;         // a command of this turn is about it and not yet carried out
+    bool adopting; // alive, but its shim has not yet told us about it: what the broker keeps is truer than `starting`
     bool held;             // at start: the configuration is about to change or remove it, so no run by the old spec
     bool removing;         // goes away as soon as its process is gone
     bool cleanup_due;      // ephemeral and finished

@@ -149,7 +149,7 @@ void publish_worker(struct worker *worker)
     struct daemon *daemon = worker->daemon;
     char topic[REEVE_TOPIC_SIZE];
     worker->dirty = false;
-    if (daemon->bus == NULL) {
+    if (daemon->bus == NULL || worker->adopting) {
         return;
     }
     (void)reeve_topic_make(topic, daemon->config.node.root, "worker/%s/%s/process", daemon->config.node.name, worker->name);

@@ -404,6 +404,7 @@ static void end_of_failed_start(struct worker *worker, const struct reeve_why *w
 static void on_started(struct run *run, pid_t pid, uint64_t start_time, void *arg)
 {
     struct worker *worker = arg;
+    worker->adopting = false;
     worker->pid = pid;
     // The start time is in ticks since boot: also true for a run that was adopted.
     int64_t since_boot = (int64_t)start_time * 1000 / sysconf(_SC_CLK_TCK);
@@ -461,6 +462,7 @@ static void on_ended(struct run *run, const struct run_outcome *outcome, void *a
         return;
     }
     worker->run = NULL; // freed when this handler returns
+    worker->adopting = false;
     worker->exit = *outcome;
     daemon->counters.exits++;
     daemon->counters.oom_kills += outcome->oom;
@@ -547,6 +549,7 @@ static void adopt_ttl(struct worker *worker, const struct store_worker *stored)
 static void adopt_alive(struct worker *worker, struct run *run)
 {
     worker->run = run;
+    worker->adopting = true;
     worker->last_run = run_number(run);
     worker->ended_run = worker->last_run - 1;
     worker->machine.state = REEVE_STATE_STARTING; // `started` and `ready` follow from the loop
