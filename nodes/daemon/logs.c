@@ -223,7 +223,8 @@ static void publish_lines(struct log_follow *follow, struct reeve_value *lines)
     reeve_put_int(piece, "dropped", (int64_t)follow->dropped);
     (void)reeve_value_put(piece, "lines", lines); /* remembered: reeve_value_built() */
     (void)reeve_topic_make(topic, daemon->config.node.root, "worker/%s/%s/log", daemon->config.node.name, worker->name);
-    const struct reeve_bus_message message = {.topic = topic, .qos = 0, .class = REEVE_BUS_BULK};
+    // QoS 1 for its acknowledgements: the bus has little bulk on its way at once, and only they say when it has arrived.
+    const struct reeve_bus_message message = {.topic = topic, .qos = 1, .class = REEVE_BUS_BULK};
     if (reeve_bus_publish_value(daemon->bus, &message, piece, NULL) != REEVE_OK) {
         follow->dropped += reeve_value_len(lines);
     }

@@ -8,7 +8,8 @@
 
 #define RESERVE_MIN 16 // of a small bound an eighth is nothing
 #define CLASSES     (REEVE_BUS_BULK + 1)
-// Of bulk that is written but may sit in Paho and the socket, where nothing overtakes it: 2 s of a 64 kbit/s link.
+// Of bulk that may sit in Paho and the socket, where nothing overtakes it: 2 s of a 64 kbit/s link. With QoS 0 it counts
+// until it is written, with QoS 1 until it is acknowledged.
 #define BULK_IN_FLIGHT_BYTES (16u << 10)
 
 struct queue {

@@ -82,10 +82,10 @@ class Namespace:
         self._in("tc", "qdisc", "del", "dev", self.inside, "root")
 
     def slow(self, rate):
-        """tbf on both ends of the link."""
+        """tbf on both ends of the link, with a queue of 3 s, as slow links have."""
         for command, device in ((run, self.outside), (self._in, self.inside)):
             command("tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "3000", "latency",
-                    "400ms")
+                    "3s")
 
     def close(self):
         run("ip", "link", "del", self.outside, check=False)

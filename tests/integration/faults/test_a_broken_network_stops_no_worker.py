@@ -23,9 +23,9 @@ def cut_off_node(broker, namespace, make_node, kind):
     """make(workers, **options) -> a node in the namespace, whose only way to the broker is the link."""
     listen_also(broker, namespace.host)
 
-    def make(workers, **options):
+    def make(workers, keep_alive=f"{KEEP_ALIVE_S}s", **options):
         return make_node(workers=workers, wrapper=namespace.wrapper,
-                         broker_options={"url": namespace.url(broker), "keep_alive": f"{KEEP_ALIVE_S}s"}, **options)
+                         broker_options={"url": namespace.url(broker), "keep_alive": keep_alive}, **options)
     return make
 
 
@@ -115,10 +115,10 @@ def test_a_lossy_link_is_slower_and_nothing_else(cut_off_node, admin, watch, nam
 @needs_namespaces
 def test_bulk_does_not_starve_the_heartbeat_of_a_slow_link(cut_off_node, admin, watch, namespace):
     """F29: 64 kbit/s for everything, and a worker that writes far more log lines than that while somebody follows
-    them. Statuses go first and bulk is dropped, so that nobody looks dead."""
+    them. Statuses go first and bulk is dropped, so that nobody looks dead; all as preset."""
     shout = ["sh", "-c", "while :; do echo " + "x" * 400 + "; sleep 0.005; done"]
     cut_off_node([probe(heartbeat_ms=5000), {"name": "shouts", "command": shout, "log": {"max_size": "1M", "files": 1}}],
-                 heartbeat="5s")
+                 heartbeat="5s", keep_alive="10s")
     watch.wait_now("mm-1", lambda v: v["rule"] == 2)
     admin.wait_state("shouts", "running")
     namespace.slow("64kbit")
