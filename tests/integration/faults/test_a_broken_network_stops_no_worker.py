@@ -16,6 +16,8 @@ STALE_S = 2.5 * HEARTBEAT_MS / 1000
 BROKER_NOTICES_S = 1.5 * KEEP_ALIVE_S + 6
 CLIENT_NOTICES_S = 2 * KEEP_ALIVE_S + 2.5
 SLACK_S = 15
+LONG = os.environ.get("REEVE_LONG") == "1"
+long_only = pytest.mark.skipif(not LONG, reason="label long")
 
 
 @pytest.fixture
@@ -112,6 +114,7 @@ def test_a_lossy_link_is_slower_and_nothing_else(cut_off_node, admin, watch, nam
     assert not {"lost", "restarting"} & set(watch.states("mm-1", mark)), watch.verdicts("mm-1", mark)
 
 
+@long_only
 @needs_namespaces
 def test_bulk_does_not_starve_the_heartbeat_of_a_slow_link(cut_off_node, admin, watch, namespace):
     """F29: 64 kbit/s for everything, and a worker that writes far more log lines than that while somebody follows
