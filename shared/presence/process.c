@@ -59,6 +59,10 @@ static void put_spec(struct reeve_value *map, const struct reeve_process_record 
     presence_put_nonzero(map, "version", record->spec_version);
     presence_put_text(map, "origin", record->origin, REEVE_NAME_LEN_MAX);
     presence_put_text(map, "command", record->program, PRESENCE_TEXT_MAX);
+    presence_put_text(map, "pool", record->pool, REEVE_NAME_LEN_MAX);
+    presence_put_text(map, "account", record->account, REEVE_NAME_LEN_MAX);
+    presence_put_clone(map, "attributes", record->attributes);
+    presence_put_nonzero(map, "fence", record->fence);
     put_limits(map, record);
     presence_put_text(map, "not_enforced", record->not_enforced, PRESENCE_TEXT_MAX);
 }
@@ -79,7 +83,7 @@ static void put_run(struct reeve_value *map, const struct reeve_process_record *
 
 struct reeve_value *reeve_process_value(const struct reeve_process_record *record)
 {
-    static const char *const dispensable[] = {"labels", "capabilities", NULL};
+    static const char *const dispensable[] = {"probes", "attributes", "labels", "capabilities", NULL};
     struct reeve_value *map = reeve_value_map();
     if (map == NULL) {
         return NULL;
@@ -94,6 +98,7 @@ struct reeve_value *reeve_process_value(const struct reeve_process_record *recor
     reeve_put_bool(map, "speaks", record->speaks);
     put_run(map, record);
     put_spec(map, record);
+    presence_put_clone(map, "probes", record->probes);
     presence_put_text(map, "why", record->why, PRESENCE_TEXT_MAX);
     return presence_fit(map, dispensable);
 }

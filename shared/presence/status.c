@@ -41,7 +41,7 @@ static struct reeve_value *workers_value(const struct reeve_node_status *status)
 
 struct reeve_value *reeve_node_status_value(const struct reeve_node_status *status)
 {
-    static const char *const dispensable[] = {"labels", NULL};
+    static const char *const dispensable[] = {"round_trip", "labels", NULL};
     struct reeve_value *record = reeve_value_map();
     if (record == NULL) {
         return NULL;
@@ -62,6 +62,8 @@ struct reeve_value *reeve_node_status_value(const struct reeve_node_status *stat
     (void)reeve_value_put(record, "capacity", capacity_value(status)); /* remembered: reeve_value_built() */
     (void)reeve_value_put(record, "workers", workers_value(status));   /* remembered: reeve_value_built() */
     presence_put_text(record, "limits", status->limits, PRESENCE_TEXT_MAX);
+    presence_put_nonzero(record, "beat", status->beat);
+    presence_put_clone(record, "round_trip", status->round_trip);
     return presence_fit(record, dispensable);
 }
 
@@ -87,7 +89,7 @@ static void strip_docs(struct reeve_value *record)
 
 struct reeve_value *reeve_worker_status_value(const struct reeve_worker_status *status)
 {
-    static const char *const dispensable[] = {"commands", "capabilities", NULL};
+    static const char *const dispensable[] = {"checks", "commands", "capabilities", NULL};
     struct reeve_value *record = reeve_value_map();
     if (record == NULL) {
         return NULL;
@@ -107,6 +109,8 @@ struct reeve_value *reeve_worker_status_value(const struct reeve_worker_status *
     reeve_put_int(record, "jobs", status->jobs);
     reeve_put_bool(record, "safe_to_stop", status->safe_to_stop);
     presence_put_text(record, "unsafe_reason", status->safe_to_stop ? NULL : status->unsafe_reason, PRESENCE_TEXT_MAX);
+    presence_put_clone(record, "checks", status->checks);
+    presence_put_clone(record, "work", status->work);
     reeve_put_int(record, "heartbeat_ms", status->heartbeat_ms);
     reeve_put_int(record, "ttl_ms", status->ttl_ms);
     presence_put_nonzero(record, "started_at", status->started_at);

@@ -19,6 +19,10 @@ enum level { LEVEL_END, LEVEL_NODE, LEVEL_WORKER, LEVEL_LEAF, LEVEL_CMD, LEVEL_O
 static const char *const node_leaves[] = {"status", "lwt", "metrics", "event", NULL};
 static const char *const worker_leaves[] = {"process", "status", "lwt", "metrics", "progress",
                                             "event",   "log",    "job", NULL};
+static const char *const pool_leaves[] = {"spec", "status", "event", NULL};
+static const char *const queue_leaves[] = {"status", "report", "event", NULL};
+static const char *const account_leaves[] = {"status", NULL};
+static const char *const manager_leaves[] = {"status", "lwt", NULL};
 
 struct form {
     const char *part;
@@ -31,6 +35,15 @@ static const struct form forms[] = {
     {"node", REEVE_TOPIC_NODE_CMD, {LEVEL_NODE, LEVEL_CMD, LEVEL_OP}, NULL},
     {"worker", REEVE_TOPIC_WORKER, {LEVEL_NODE, LEVEL_WORKER, LEVEL_LEAF}, worker_leaves},
     {"worker", REEVE_TOPIC_WORKER_CMD, {LEVEL_NODE, LEVEL_WORKER, LEVEL_CMD, LEVEL_OP}, NULL},
+    {"fleet", REEVE_TOPIC_FLEET, {LEVEL_NODE, LEVEL_WORKER}, NULL},
+    {"pool", REEVE_TOPIC_POOL, {LEVEL_CLIENT, LEVEL_LEAF}, pool_leaves},
+    {"pool", REEVE_TOPIC_POOL_CMD, {LEVEL_CLIENT, LEVEL_CMD, LEVEL_OP}, NULL},
+    {"queue", REEVE_TOPIC_QUEUE, {LEVEL_CLIENT, LEVEL_LEAF}, queue_leaves},
+    {"queue", REEVE_TOPIC_QUEUE_CMD, {LEVEL_CLIENT, LEVEL_CMD, LEVEL_OP}, NULL},
+    {"account", REEVE_TOPIC_ACCOUNT, {LEVEL_CLIENT, LEVEL_LEAF}, account_leaves},
+    {"account", REEVE_TOPIC_ACCOUNT_CMD, {LEVEL_CLIENT, LEVEL_CMD, LEVEL_OP}, NULL},
+    {"manager", REEVE_TOPIC_MANAGER, {LEVEL_CLIENT, LEVEL_LEAF}, manager_leaves},
+    {"manager", REEVE_TOPIC_MANAGER_CMD, {LEVEL_CLIENT, LEVEL_CMD, LEVEL_OP}, NULL},
     {"reply", REEVE_TOPIC_REPLY, {LEVEL_CLIENT, LEVEL_ID}, NULL},
     {"audit", REEVE_TOPIC_AUDIT, {LEVEL_CLIENT}, NULL},
     {"alarm", REEVE_TOPIC_ALARM, {LEVEL_CLIENT, LEVEL_OP}, NULL},

@@ -18,6 +18,8 @@ enum reeve_err reeve_lwt_encode(uint64_t epoch, struct reeve_buf *buf);
 // node/<node>/status
 //   epoch state(online|draining|offline) boot_id version host pid started_at at heartbeat_ms ttl_ms region labels{}
 //   capacity{cpus memory_bytes workers_max} workers{total running failed} limits("v1 (memory cpu pids)") unsupported[]
+//   beat: number of this record within its session, which a lease renewal names again (`renew` in protocol.md)
+//   round_trip{<endpoint>: ms}: measured to the endpoints of the node's configuration; left out while none was reached
 struct reeve_node_status {
     uint64_t epoch;
     const char *state;
@@ -26,6 +28,8 @@ struct reeve_node_status {
     int64_t pid, started_at, at, heartbeat_ms, ttl_ms;
     int64_t cpus, memory_bytes, workers_max;
     int64_t workers_total, workers_running, workers_failed;
+    int64_t beat;                         // 0 = left out
+    const struct reeve_value *round_trip; // MAP or NULL; borrowed
 };
 struct reeve_value *reeve_node_status_value(const struct reeve_node_status *status); // caller frees
 
@@ -34,6 +38,8 @@ struct reeve_value *reeve_node_status_value(const struct reeve_node_status *stat
 //   pid started_at ready_at restarts failures next_start_at ttl_at
 //   exit{code | signal("SIGSEGV") signal_number, oom cause ran_ms at run} limits{memory_bytes cpus pids enforced[]}
 //   not_enforced why command(argv[0])
+//   pool account attributes{}: as the spec says; fence: fencing number of a worker that runs under a lease
+//   probes[{name ok failures message at}]: of a program that is asked from outside (`probes` of the spec)
 // Of every record: what had to go to keep it within 8 KiB is named in left_out[].
 struct reeve_process_record {
     uint64_t epoch; // of the daemon's session
@@ -56,12 +62,18 @@ struct reeve_process_record {
     struct reeve_strv enforced; // "memory" "cpu" "pids": borrowed
     const char *not_enforced;   // words; NULL = nothing left out
     const char *why;            // [fold-10]; NULL = left out
+    const char *pool, *account;           // NULL = left out
+    const struct reeve_value *attributes; // MAP or NULL
+    int64_t fence;                        // 0 = left out
+    const struct reeve_value *probes;     // LIST or NULL
 };
 struct reeve_value *reeve_process_value(const struct reeve_process_record *record); // caller frees; <= 8 KiB: why is cut
 
 // worker/<node>/<worker>/status
 //   epoch run state(online|offline) availability reason pid type version capabilities[] commands[] jobs safe_to_stop
 //   unsafe_reason heartbeat_ms ttl_ms started_at at
+//   checks[{name ok value warn fail message}]: what a worker watches in its own domain
+//   work{done failed progress text}: counters since its start, and the progress (0..1) of the job in hand
 // state offline = a clean goodbye [session-4]. commands: [{name summary args:[{name type required doc}]}].
 struct reeve_worker_status {
     uint64_t epoch;
@@ -75,6 +87,8 @@ struct reeve_worker_status {
     int64_t pid, jobs, heartbeat_ms, ttl_ms, started_at, at;
     bool safe_to_stop;
     const char *unsafe_reason;
+    const struct reeve_value *checks; // LIST or NULL; borrowed
+    const struct reeve_value *work;   // MAP or NULL; borrowed
 };
 struct reeve_value *reeve_worker_status_value(const struct reeve_worker_status *status);
 

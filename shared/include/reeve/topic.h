@@ -15,6 +15,15 @@ enum reeve_topic_kind {
     REEVE_TOPIC_NODE_CMD, // node/<node>/cmd/<op>
     REEVE_TOPIC_WORKER,   // worker/<node>/<worker>/<leaf>  leaf: process status lwt metrics progress event log job
     REEVE_TOPIC_WORKER_CMD, // worker/<node>/<worker>/cmd/<op>
+    REEVE_TOPIC_FLEET,    // fleet/<node>/<worker>
+    REEVE_TOPIC_POOL,     // pool/<pool>/<leaf>             leaf: spec status event
+    REEVE_TOPIC_POOL_CMD, // pool/<pool>/cmd/<op>
+    REEVE_TOPIC_QUEUE,    // queue/<queue>/<leaf>           leaf: status report event
+    REEVE_TOPIC_QUEUE_CMD, // queue/<queue>/cmd/<op>
+    REEVE_TOPIC_ACCOUNT,  // account/<account>/status
+    REEVE_TOPIC_ACCOUNT_CMD, // account/<account>/cmd/<op>
+    REEVE_TOPIC_MANAGER,  // manager/<manager>/<leaf>       leaf: status lwt
+    REEVE_TOPIC_MANAGER_CMD, // manager/<manager>/cmd/<op>
     REEVE_TOPIC_REPLY,    // reply/<client>/<id>
     REEVE_TOPIC_AUDIT,    // audit/<who>
     REEVE_TOPIC_ALARM,    // alarm/<kind>/<subject>
@@ -25,10 +34,10 @@ enum reeve_topic_kind {
 
 struct reeve_topic {
     enum reeve_topic_kind kind;
-    char node[REEVE_NAME_SIZE];   // NODE*, WORKER*
-    char worker[REEVE_NAME_SIZE]; // WORKER*
+    char node[REEVE_NAME_SIZE];   // NODE*, WORKER*, FLEET
+    char worker[REEVE_NAME_SIZE]; // WORKER*, FLEET
     char leaf[REEVE_TOPIC_ID_SIZE]; // NODE, WORKER: the leaf; *_CMD: the op; REPLY: the id; ALARM: the subject
-    char client[REEVE_NAME_SIZE]; // REPLY: the client; AUDIT: who; ALARM: the kind
+    char client[REEVE_NAME_SIZE]; // REPLY: the client; AUDIT: who; ALARM: the kind; POOL*, QUEUE*, ACCOUNT*, MANAGER*: the name
 };
 
 // The root: 1..6 levels of [A-Za-z0-9_-]+, at most 47 bytes (the longest topic must fit below it), no leading or trailing '/'. INVALID names the place.

@@ -16,6 +16,9 @@ USES = {
     "bus": {"core", "wire", "loop"},
     "lifecycle": {"core", "wire"},
     "spec": {"core", "wire", "lifecycle"},
+    "match": {"core", "wire"},
+    "pool": {"core", "wire", "lifecycle", "spec", "match"},
+    "account": {"core", "wire", "lifecycle", "spec"},
     "presence": {"core", "wire", "lifecycle"},
     "worker": {"core", "wire", "loop", "bus", "lifecycle", "spec", "presence"},
 }
@@ -28,6 +31,9 @@ HEADERS = {
     "bus": "bus",
     "lifecycle": "lifecycle",
     "spec": "spec",
+    "match": "match",
+    "pool": "pool",
+    "account": "account",
     "presence": "presence",
     "worker": "worker",
 }
