@@ -219,23 +219,6 @@ enum reeve_err reeve_spec_load_value(const struct reeve_value *document, struct 
     return loader_result(&loader, specs_before, errors_before);
 }
 
-// The reader's place `file:line:col` as a mark, so that its error looks like all others.
-static struct reeve_mark mark_of_place(const char *place)
-{
-    struct reeve_mark mark = {0};
-    const char *col = strrchr(place, ':');
-    const char *line = col;
-    while (line != NULL && line > place && line[-1] != ':') {
-        line--;
-    }
-    unsigned line_number;
-    unsigned col_number;
-    if (line != NULL && sscanf(line, "%u:%u", &line_number, &col_number) == 2) {
-        mark = (struct reeve_mark){.line = line_number, .col = col_number};
-    }
-    return mark;
-}
-
 enum reeve_err reeve_spec_load_file(const char *path, struct reeve_specs *ret, struct reeve_errors *errors)
 {
     REEVE_VALUE_AUTO documents = NULL;
@@ -245,7 +228,7 @@ enum reeve_err reeve_spec_load_file(const char *path, struct reeve_specs *ret, s
     reeve_errors_init(errors, strcmp(path, "-") == 0 ? "standard input" : path);
     enum reeve_err err = reeve_file_read_documents(path, &reeve_limits_file, &documents, &why);
     if (err != REEVE_OK) {
-        reeve_errors_add_at(errors, mark_of_place(why.place), "", "%s", why.text);
+        reeve_errors_add_why(errors, &why);
         return err;
     }
     if (reeve_value_len(documents) == 0) {

@@ -73,6 +73,28 @@ void reeve_errors_warn(struct reeve_errors *errors, const struct reeve_value *va
     va_end(ap);
 }
 
+// The reader's place `source:line:col` as a mark; one of another form gives none.
+static struct reeve_mark mark_of_place(const char *place)
+{
+    struct reeve_mark mark = {0};
+    const char *col = strrchr(place, ':');
+    const char *line = col;
+    while (line != NULL && line > place && line[-1] != ':') {
+        line--;
+    }
+    unsigned line_number;
+    unsigned col_number;
+    if (line != NULL && sscanf(line, "%u:%u", &line_number, &col_number) == 2) {
+        mark = (struct reeve_mark){.line = line_number, .col = col_number};
+    }
+    return mark;
+}
+
+void reeve_errors_add_why(struct reeve_errors *errors, const struct reeve_why *why)
+{
+    reeve_errors_add_at(errors, mark_of_place(why->place), "", "%s", why->text);
+}
+
 static bool before(struct reeve_mark a, struct reeve_mark b)
 {
     return a.line != b.line ? a.line < b.line : a.col < b.col;

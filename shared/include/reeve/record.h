@@ -110,6 +110,8 @@ void reeve_errors_add_at(struct reeve_errors *errors, struct reeve_mark mark, co
     __attribute__((format(printf, 4, 5)));
 void reeve_errors_warn(struct reeve_errors *errors, const struct reeve_value *value, const char *path, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+// The error of a reader (codec.h), its place `source:line:col` taken apart so that it looks like all others.
+void reeve_errors_add_why(struct reeve_errors *errors, const struct reeve_why *why);
 // Into the order of lines, for a person; those without a place come first. Otherwise the order of finding stays.
 void reeve_errors_sort(struct reeve_errors *errors);
 // Whether an error is about exactly `path`: what else is wrong with that field then only follows from it.
