@@ -21,10 +21,10 @@ static void bash_words(struct reeve_buf *out)
     }
 }
 
-static void bash_options(struct reeve_buf *out, uint64_t set)
+static void bash_options(struct reeve_buf *out, struct option_set set)
 {
     for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
-        if (set & BIT(id)) {
+        if (option_set_has(&set, id)) {
             reeve_buf_printf(out, "--%s ", option_table[id].name);
         }
     }
@@ -128,10 +128,10 @@ static const char *zsh_arguments(enum completes completes)
     return ":";
 }
 
-static void zsh_options(struct reeve_buf *out, uint64_t set)
+static void zsh_options(struct reeve_buf *out, struct option_set set)
 {
     for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
-        if (set & BIT(id)) {
+        if (option_set_has(&set, id)) {
             reeve_buf_printf(out, " '--%s:", option_table[id].name);
             zsh_text(out, option_table[id].doc);
             reeve_buf_puts(out, "'");
@@ -209,6 +209,7 @@ static void fish_condition(struct reeve_buf *out, const char *name)
 
 static void fish_command(struct reeve_buf *out, const struct command_def *command)
 {
+    struct option_set set = command_options(command);
     const char *second = strchr(command->name, ' ');
     reeve_buf_puts(out, "complete -c reeve -f -n ");
     reeve_buf_printf(
@@ -218,7 +219,7 @@ static void fish_command(struct reeve_buf *out, const struct command_def *comman
     reeve_buf_puts(out, "\n");
     for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
         const struct option_def *option = &option_table[id];
-        if (!(command_options(command) & BIT(id))) {
+        if (!option_set_has(&set, id)) {
             continue;
         }
         reeve_buf_puts(out, "complete -c reeve");

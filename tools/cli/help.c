@@ -21,10 +21,11 @@ static void put_option(struct reeve_buf *out, enum option_id id)
     reeve_buf_printf(out, "  %-28s  %s\n", left, option->doc);
 }
 
-static void put_options(struct reeve_buf *out, uint64_t set)
+// Those of `set`, less those of `without` (NULL = none).
+static void put_options(struct reeve_buf *out, const struct option_set *set, const struct option_set *without)
 {
     for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
-        if (set & BIT(id)) {
+        if (option_set_has(set, id) && (without == NULL || !option_set_has(without, id))) {
             put_option(out, id);
         }
     }
@@ -66,7 +67,8 @@ void help_overview(struct reeve_buf *out)
         reeve_buf_printf(out, "  %-15s  %s\n", command_table[i].name, command_table[i].summary);
     }
     reeve_buf_puts(out, "\nOptions of all commands that connect:\n");
-    put_options(out, options_common);
+    struct option_set common = options_common();
+    put_options(out, &common, NULL);
     reeve_buf_puts(out, "\n");
     reeve_buf_puts(out, exit_codes);
     reeve_buf_puts(out, "`reeve COMMAND --help` tells more about one of them. Start with `reeve up`.\n");
@@ -74,6 +76,8 @@ void help_overview(struct reeve_buf *out)
 
 void help_command(const struct command_def *command, struct reeve_buf *out)
 {
+    struct option_set own = command_own_options(command);
+    struct option_set all = command_options(command);
     reeve_buf_printf(out, "Usage: reeve %s [options]%s%s\n\n", command->name, command->args[0] != '\0' ? " " : "",
                      command->args);
     reeve_buf_printf(out, "%s: %s.\n", command->name, command->summary);
@@ -81,13 +85,13 @@ void help_command(const struct command_def *command, struct reeve_buf *out)
         reeve_buf_puts(out, "\n");
         put_paragraph(out, command->detail);
     }
-    if (command->options != 0) {
+    if (command->options != NULL) {
         reeve_buf_puts(out, "\nOptions:\n");
-        put_options(out, command->options);
+        put_options(out, &own, NULL);
     }
     reeve_buf_puts(out,
                    command->offline ? "\nOptions of all commands:\n" : "\nOptions of all commands that connect:\n");
-    put_options(out, command_options(command) & options_common & ~command->options);
+    put_options(out, &all, &own);
     if (command->examples != NULL) {
         reeve_buf_puts(out, "\nExamples:\n");
         put_indented(out, command->examples);
@@ -116,11 +120,11 @@ static void put_roff(struct reeve_buf *out, const char *text)
     }
 }
 
-static void put_roff_options(struct reeve_buf *out, uint64_t set)
+static void put_roff_options(struct reeve_buf *out, struct option_set set)
 {
     for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
         const struct option_def *option = &option_table[id];
-        if (!(set & BIT(id))) {
+        if (!option_set_has(&set, id)) {
             continue;
         }
         reeve_buf_puts(out, ".TP\n");
@@ -152,7 +156,7 @@ static void put_roff_command(struct reeve_buf *out, const struct command_def *co
         put_roff(out, command->detail);
         reeve_buf_puts(out, "\n");
     }
-    put_roff_options(out, command->options);
+    put_roff_options(out, command_own_options(command));
     if (command->examples != NULL) {
         reeve_buf_puts(out, ".PP\n.nf\n");
         put_roff(out, command->examples);
@@ -169,7 +173,7 @@ void help_man(struct reeve_buf *out)
         put_roff_command(out, &command_table[i]);
     }
     reeve_buf_puts(out, ".SH OPTIONS OF ALL COMMANDS THAT CONNECT\n");
-    put_roff_options(out, options_common);
+    put_roff_options(out, options_common());
     reeve_buf_puts(out, ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nrefused or failed\n.TP\n2\nusage or configuration\n"
                         ".TP\n3\nbroker or node not reachable, or no answer in time\n"
                         ".SH ENVIRONMENT\n.TP\nREEVE_SITE\nfolder of the site, as \\-\\-site\n"

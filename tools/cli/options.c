@@ -67,19 +67,17 @@ const struct option_def option_table[OPT_ID_COUNT] = {
     [OPT_STOP] = {0, "stop", NULL, "Also stop the workers that run.", COMPLETES_NOTHING},
     [OPT_MAN] = {0, "man", NULL, "Write the man page (roff).", COMPLETES_NOTHING},
 };
-static_assert(OPT_ID_COUNT <= 64, "a set of options is 64 bits");
+static_assert(OPT_ID_COUNT <= UINT8_MAX, "lists of options are bytes");
 
+// The options of a command, as they are written in its row.
+#define LIST(...) ((const uint8_t[]){__VA_ARGS__, OPT_ID_COUNT})
 #define COMMON                                                                                                         \
-    (BIT(OPT_TIMEOUT) | BIT(OPT_SITE) | BIT(OPT_BROKER) | BIT(OPT_USER) | BIT(OPT_PASSWORD_FILE) | BIT(OPT_PROFILE) |  \
-     BIT(OPT_ROOT) | BIT(OPT_CA_FILE) | BIT(OPT_CERT_FILE) | BIT(OPT_KEY_FILE) | BIT(OPT_MQTT) | BIT(OPT_VERBOSE))
-#define EVERY   (BIT(OPT_HELP) | BIT(OPT_JSON))
-#define ACTING  (BIT(OPT_DRY_RUN) | BIT(OPT_PRINT_MQTT) | BIT(OPT_NO_WAIT) | BIT(OPT_NODE))
-#define SELECT  (BIT(OPT_ALL) | BIT(OPT_TYPE) | BIT(OPT_EXCHANGE) | BIT(OPT_LABEL))
-#define WORKERS (ACTING | SELECT | BIT(OPT_STATE))
-
-const uint64_t options_common = COMMON | EVERY;
-const uint64_t options_acting = ACTING;
-const uint64_t options_select = SELECT;
+    OPT_TIMEOUT, OPT_SITE, OPT_BROKER, OPT_USER, OPT_PASSWORD_FILE, OPT_PROFILE, OPT_ROOT, OPT_CA_FILE, OPT_CERT_FILE, \
+        OPT_KEY_FILE, OPT_MQTT, OPT_VERBOSE
+#define EVERY   OPT_HELP, OPT_JSON
+#define ACTING  OPT_DRY_RUN, OPT_PRINT_MQTT, OPT_NO_WAIT, OPT_NODE
+#define SELECT  OPT_ALL, OPT_TYPE, OPT_EXCHANGE, OPT_LABEL
+#define WORKERS ACTING, SELECT, OPT_STATE
 
 #define NAMES_DETAIL                                                                                                   \
     "NAME is a worker's name, `node/name`, or a glob (quote it from the shell). A bare name is looked up on all "      \
@@ -97,8 +95,7 @@ const struct command_def command_table[] = {
          "one of its workers, writes DIR/site.json once the site answers, prints `site ready` and goes on until "
          "Ctrl-C or SIGTERM, which stop everything in order. A second start in DIR goes on where the first ended.",
      .examples = "reeve up\nreeve up --dir /tmp/site --port 0 --config node.yaml",
-     .options = BIT(OPT_DIR) | BIT(OPT_CONFIG) | BIT(OPT_PORT) | BIT(OPT_NAME) | BIT(OPT_ROOT) | BIT(OPT_TIMEOUT) |
-                BIT(OPT_VERBOSE)},
+     .options = LIST(OPT_DIR, OPT_CONFIG, OPT_PORT, OPT_NAME, OPT_ROOT, OPT_TIMEOUT, OPT_VERBOSE)},
     {.name = "ls",
      .args = "[NAME]...",
      .args_max = -1,
@@ -107,7 +104,7 @@ const struct command_def command_table[] = {
      .summary = "workers with their verdicts",
      .detail = "The verdict folds what the operating system, the worker itself and the broker say.",
      .examples = "reeve ls\nreeve ls 'mm-*' --state failed\nreeve ls --json | jq '.workers[].name'",
-     .options = SELECT | BIT(OPT_NODE) | BIT(OPT_STATE) | BIT(OPT_WIDE) | BIT(OPT_QUIET)},
+     .options = LIST(SELECT, OPT_NODE, OPT_STATE, OPT_WIDE, OPT_QUIET)},
     {.name = "show",
      .args = "NAME",
      .args_min = 1,
@@ -116,7 +113,7 @@ const struct command_def command_table[] = {
      .completes = COMPLETES_WORKER,
      .summary = "everything about one worker",
      .detail = "Verdict, the three witnesses (process, status, last will), its spec and its last log lines.",
-     .options = BIT(OPT_NODE) | BIT(OPT_TAIL)},
+     .options = LIST(OPT_NODE, OPT_TAIL)},
     {.name = "apply",
      .args = "[FILE]...",
      .args_max = -1,
@@ -127,7 +124,7 @@ const struct command_def command_table[] = {
          "All mistakes of all files are printed with their places, and then nothing is sent. Workers that are new "
          "start, changed ones restart where the change needs it.",
      .examples = "reeve apply -f workers.yaml\nreeve apply -f - --dry-run < workers.yaml",
-     .options = ACTING | BIT(OPT_FILE)},
+     .options = LIST(ACTING, OPT_FILE)},
     {.name = "rm",
      .args = "[NAME]...",
      .args_max = -1,
@@ -135,7 +132,7 @@ const struct command_def command_table[] = {
      .completes = COMPLETES_WORKER,
      .summary = "stop workers and forget them, with their logs",
      .detail = NAMES_DETAIL,
-     .options = WORKERS},
+     .options = LIST(WORKERS)},
     {.name = "start",
      .args = "[NAME]...",
      .args_max = -1,
@@ -143,7 +140,7 @@ const struct command_def command_table[] = {
      .completes = COMPLETES_WORKER,
      .summary = "start workers; done when they run",
      .detail = NAMES_DETAIL,
-     .options = WORKERS},
+     .options = LIST(WORKERS)},
     {.name = "stop",
      .args = "[NAME]...",
      .args_max = -1,
@@ -152,7 +149,7 @@ const struct command_def command_table[] = {
      .summary = "stop workers; done when their processes are gone",
      .detail = NAMES_DETAIL,
      .examples = "reeve stop mm-1\nreeve stop --type swap\nreeve stop --all --grace 5s",
-     .options = WORKERS | BIT(OPT_GRACE)},
+     .options = LIST(WORKERS, OPT_GRACE)},
     {.name = "restart",
      .args = "[NAME]...",
      .args_max = -1,
@@ -160,7 +157,7 @@ const struct command_def command_table[] = {
      .completes = COMPLETES_WORKER,
      .summary = "a new run of workers",
      .detail = NAMES_DETAIL,
-     .options = WORKERS},
+     .options = LIST(WORKERS)},
     {.name = "kill",
      .args = "[NAME]...",
      .args_max = -1,
@@ -168,7 +165,7 @@ const struct command_def command_table[] = {
      .completes = COMPLETES_WORKER,
      .summary = "SIGKILL to workers and all their children; they stay stopped",
      .detail = NAMES_DETAIL,
-     .options = WORKERS},
+     .options = LIST(WORKERS)},
     {.name = "signal",
      .args = "SIGNAL [NAME]...",
      .args_min = 1,
@@ -178,7 +175,7 @@ const struct command_def command_table[] = {
      .summary = "send a signal to workers' own processes",
      .detail = "SIGNAL is a name in capitals (HUP, SIGUSR1) or a number. " NAMES_DETAIL,
      .examples = "reeve signal HUP mm-1",
-     .options = WORKERS},
+     .options = LIST(WORKERS)},
     {.name = "reset",
      .args = "[NAME]...",
      .args_max = -1,
@@ -186,7 +183,7 @@ const struct command_def command_table[] = {
      .completes = COMPLETES_WORKER,
      .summary = "forget failures; failed workers start afresh",
      .detail = NAMES_DETAIL,
-     .options = WORKERS},
+     .options = LIST(WORKERS)},
     {.name = "call",
      .args = "NAME OP [KEY=VALUE | JSON]...",
      .args_min = 2,
@@ -196,7 +193,7 @@ const struct command_def command_table[] = {
      .summary = "call an operation that a worker itself declares",
      .detail = "A worker's operations stand in its status: see `reeve show NAME`.",
      .examples = "reeve call probe-1 echo text=hello\nreeve call mm-1 pause reason=lunch",
-     .options = ACTING},
+     .options = LIST(ACTING)},
     {.name = "drain",
      .args = "[NODE | NODE/NAME]...",
      .args_max = -1,
@@ -204,14 +201,14 @@ const struct command_def command_table[] = {
      .completes = COMPLETES_NODE,
      .summary = "a node starts nothing more; a worker finishes what it has",
      .detail = "Without an argument, the site's node.",
-     .options = ACTING | BIT(OPT_STOP)},
+     .options = LIST(ACTING, OPT_STOP)},
     {.name = "undrain",
      .args = "[NODE | NODE/NAME]...",
      .args_max = -1,
      .run = cmd_drain,
      .completes = COMPLETES_NODE,
      .summary = "the opposite of drain",
-     .options = ACTING},
+     .options = LIST(ACTING)},
     {.name = "logs",
      .args = "NAME...",
      .args_min = 1,
@@ -220,7 +217,7 @@ const struct command_def command_table[] = {
      .completes = COMPLETES_WORKER,
      .summary = "what workers wrote to stdout and stderr",
      .examples = "reeve logs mm-1 --tail 200\nreeve logs -f mm-1",
-     .options = BIT(OPT_NODE) | BIT(OPT_TAIL) | BIT(OPT_FOLLOW) | BIT(OPT_TIMESTAMPS)},
+     .options = LIST(OPT_NODE, OPT_TAIL, OPT_FOLLOW, OPT_TIMESTAMPS)},
     {.name = "watch",
      .args = "[PATTERN]",
      .args_max = 1,
@@ -229,55 +226,55 @@ const struct command_def command_table[] = {
      .detail = "PATTERN is an MQTT filter below the root (preset: #); one that begins with the root is taken as it is. "
                "With --timeout or --count it ends by itself.",
      .examples = "reeve watch 'worker/+/mm-1/#'\nreeve watch 'node/+/event' | jq .payload.kind",
-     .options = BIT(OPT_COUNT)},
+     .options = LIST(OPT_COUNT)},
     {.name = "top",
      .args = "[NAME]...",
      .args_max = -1,
      .run = cmd_top,
      .completes = COMPLETES_WORKER,
      .summary = "live table with processor and memory use",
-     .options = SELECT | BIT(OPT_NODE) | BIT(OPT_STATE) | BIT(OPT_ONCE) | BIT(OPT_INTERVAL)},
+     .options = LIST(SELECT, OPT_NODE, OPT_STATE, OPT_ONCE, OPT_INTERVAL)},
     {.name = "node ls",
      .args = "",
      .args_max = 0,
      .run = cmd_node_ls,
      .summary = "nodes and how they are",
-     .options = BIT(OPT_QUIET)},
+     .options = LIST(OPT_QUIET)},
     {.name = "node show",
      .args = "[NODE]",
      .args_max = 1,
      .run = cmd_node_show,
      .completes = COMPLETES_NODE,
      .summary = "everything about one node",
-     .options = BIT(OPT_NODE)},
+     .options = LIST(OPT_NODE)},
     {.name = "node drain",
      .args = "[NODE]...",
      .args_max = -1,
      .run = cmd_drain,
      .completes = COMPLETES_NODE,
      .summary = "the node takes and starts no more workers",
-     .options = ACTING | BIT(OPT_STOP)},
+     .options = LIST(ACTING, OPT_STOP)},
     {.name = "node undrain",
      .args = "[NODE]...",
      .args_max = -1,
      .run = cmd_drain,
      .completes = COMPLETES_NODE,
      .summary = "the node takes workers again",
-     .options = ACTING},
+     .options = LIST(ACTING)},
     {.name = "node reload",
      .args = "[NODE]",
      .args_max = 1,
      .run = cmd_node_act,
      .completes = COMPLETES_NODE,
      .summary = "the node reads its configuration again and says what changed",
-     .options = ACTING},
+     .options = LIST(ACTING)},
     {.name = "node shutdown",
      .args = "[NODE]",
      .args_max = 1,
      .run = cmd_node_act,
      .completes = COMPLETES_NODE,
      .summary = "the daemon stops its workers and leaves",
-     .options = ACTING | BIT(OPT_KEEP_WORKERS)},
+     .options = LIST(ACTING, OPT_KEEP_WORKERS)},
     {.name = "encode",
      .args = "",
      .args_max = 0,
@@ -285,7 +282,7 @@ const struct command_def command_table[] = {
      .offline = true,
      .summary = "JSON on standard input to msgpack on standard output",
      .examples = "echo '{\"grace\":\"5s\"}' | reeve encode | mosquitto_pub -t ... -s",
-     .options = BIT(OPT_YAML)},
+     .options = LIST(OPT_YAML)},
     {.name = "decode",
      .args = "",
      .args_max = 0,
@@ -294,13 +291,12 @@ const struct command_def command_table[] = {
      .summary = "msgpack on standard input to JSON on standard output",
      .examples = "mosquitto_sub -C 1 -N -t ... | reeve decode --pretty\n"
                  "mosquitto_sub -v -F '%t %x' -t ... | reeve decode --hex",
-     .options = BIT(OPT_HEX) | BIT(OPT_YAML) | BIT(OPT_PRETTY)},
+     .options = LIST(OPT_HEX, OPT_YAML, OPT_PRETTY)},
     {.name = "doctor",
      .args = "",
      .args_max = 0,
      .run = cmd_doctor,
-     .summary = "check broker, credentials, rights, node, clocks, disk and files",
-     .options = 0},
+     .summary = "check broker, credentials, rights, node, clocks, disk and files"},
     {.name = "bench",
      .args = "WHAT [-- OPTION...]",
      .args_min = 1,
@@ -310,15 +306,13 @@ const struct command_def command_table[] = {
      .summary = "measure a site of its own on this machine",
      .detail = "WHAT is `node`. Runs reeve-bench, which starts a broker and a daemon of its own, and removes them. Its "
                "options stand after `--`.",
-     .examples = "reeve bench node\nreeve bench node -- --table --rounds 50",
-     .options = 0},
+     .examples = "reeve bench node\nreeve bench node -- --table --rounds 50"},
     {.name = "version",
      .args = "",
      .args_max = 0,
      .run = cmd_version,
      .offline = true,
-     .summary = "version of this program",
-     .options = 0},
+     .summary = "version of this program"},
     {.name = "completion",
      .args = "bash|zsh|fish",
      .args_min = 1,
@@ -334,9 +328,10 @@ const struct command_def command_table[] = {
      .offline = true,
      .completes = COMPLETES_COMMAND,
      .summary = "help about a command",
-     .options = BIT(OPT_MAN)},
+     .options = LIST(OPT_MAN)},
 };
 const size_t command_table_len = REEVE_ARRAY_LEN(command_table);
+static_assert(REEVE_ARRAY_LEN(command_table) <= COMMANDS_MAX, "near_command() has room for all");
 
 // ---- looking things up --------------------------------------------------------------------------------------
 
@@ -350,9 +345,40 @@ const struct command_def *command_find(const char *name)
     return NULL;
 }
 
-uint64_t command_options(const struct command_def *command)
+static void add_list(struct option_set *set, const uint8_t *list)
 {
-    return command->options | (command->offline ? EVERY : options_common);
+    for (; list != NULL && *list != OPT_ID_COUNT; list++) {
+        set->words[*list / 64] |= UINT64_C(1) << (*list % 64);
+    }
+}
+
+bool option_set_has(const struct option_set *set, enum option_id id)
+{
+    return id < OPT_ID_COUNT && (set->words[id / 64] >> (id % 64) & 1) != 0;
+}
+
+struct option_set options_common(void)
+{
+    struct option_set set = {0};
+    add_list(&set, LIST(COMMON, EVERY));
+    return set;
+}
+
+struct option_set command_own_options(const struct command_def *command)
+{
+    struct option_set set = {0};
+    add_list(&set, command->options);
+    return set;
+}
+
+struct option_set command_options(const struct command_def *command)
+{
+    struct option_set set = command_own_options(command);
+    add_list(&set, LIST(EVERY));
+    if (!command->offline) {
+        add_list(&set, LIST(COMMON));
+    }
+    return set;
 }
 
 bool opt_given(const struct invocation *inv, enum option_id id)
@@ -396,13 +422,13 @@ struct parser {
     const char *group; // "node": its second word is awaited
 };
 
-static const char *near_option(const char *name, uint64_t allowed)
+static const char *near_option(const char *name, const struct option_set *allowed)
 {
     const char *names[OPT_ID_COUNT + 1];
     size_t len = 0;
-    for (size_t i = 0; i < OPT_ID_COUNT; i++) {
-        if (allowed & BIT(i)) {
-            names[len++] = option_table[i].name;
+    for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
+        if (option_set_has(allowed, id)) {
+            names[len++] = option_table[id].name;
         }
     }
     names[len] = NULL;
@@ -411,9 +437,9 @@ static const char *near_option(const char *name, uint64_t allowed)
 
 static const char *near_command(const char *name)
 {
-    const char *names[64];
+    const char *names[COMMANDS_MAX + 1];
     size_t len = 0;
-    for (size_t i = 0; i < command_table_len && len < 63; i++) {
+    for (size_t i = 0; i < command_table_len; i++) {
         names[len++] = command_table[i].name;
     }
     names[len] = NULL;
@@ -448,6 +474,13 @@ static enum reeve_err take_value(struct parser *parser, enum option_id id, const
     return add_given(parser, id, attached);
 }
 
+// Before the command's word only the common ones are sure.
+static struct option_set allowed_now(const struct parser *parser)
+{
+    const struct command_def *command = parser->inv->command;
+    return command != NULL ? command_options(command) : options_common();
+}
+
 static enum reeve_err long_option(struct parser *parser, const char *text)
 {
     size_t len = strcspn(text, "=");
@@ -461,8 +494,8 @@ static enum reeve_err long_option(struct parser *parser, const char *text)
         }
         return take_value(parser, id, attached);
     }
-    const struct command_def *command = parser->inv->command;
-    const char *near = near_option(text, command != NULL ? command_options(command) : options_common);
+    struct option_set allowed = allowed_now(parser);
+    const char *near = near_option(text, &allowed);
     return reeve_fail(parser->why, REEVE_INVALID, "there is no option --%s%s%s%s", text,
                       near != NULL ? "; did you mean --" : "", near != NULL ? near : "", near != NULL ? "?" : "");
 }
@@ -471,10 +504,9 @@ static enum reeve_err long_option(struct parser *parser, const char *text)
 // it.
 static bool find_letter(const struct parser *parser, char letter, enum option_id *ret)
 {
-    const struct command_def *command = parser->inv->command;
-    uint64_t allowed = command != NULL ? command_options(command) : options_common;
+    struct option_set allowed = allowed_now(parser);
     for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
-        if (option_table[id].letter == letter && (allowed & BIT(id))) {
+        if (option_table[id].letter == letter && option_set_has(&allowed, id)) {
             *ret = id;
             return true;
         }
@@ -547,9 +579,9 @@ static enum reeve_err word(struct parser *parser, const char *text)
 
 static enum reeve_err check_options(const struct invocation *inv, struct reeve_why *why)
 {
-    uint64_t allowed = command_options(inv->command);
+    struct option_set allowed = command_options(inv->command);
     for (size_t i = 0; i < inv->given_len; i++) {
-        if (!(allowed & BIT(inv->given[i].id))) {
+        if (!option_set_has(&allowed, inv->given[i].id)) {
             return reeve_fail(why, REEVE_INVALID, "--%s is no option of `reeve %s`; see `reeve %s --help`",
                               option_table[inv->given[i].id].name, inv->command->name, inv->command->name);
         }

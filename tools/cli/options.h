@@ -57,7 +57,11 @@ enum option_id {
     OPT_ID_COUNT,
 };
 
-#define BIT(id) (UINT64_C(1) << (id))
+#define COMMANDS_MAX 256
+struct option_set { // of enum option_id
+    uint64_t words[(OPT_ID_COUNT + 63) / 64];
+};
+bool option_set_has(const struct option_set *set, enum option_id id);
 
 enum completes {
     COMPLETES_NOTHING,
@@ -84,7 +88,7 @@ struct command_def {
     const char *summary;                      // one line
     const char *detail;                       // a paragraph or more; NULL
     const char *examples;                     // lines; NULL
-    uint64_t options;                         // BIT(OPT_...) besides the common ones
+    const uint8_t *options;                   // besides the common ones; ends with OPT_ID_COUNT; NULL = none
     int args_min, args_max;                   // args_max -1 = any number
     enum completes completes;                 // the arguments
     bool offline;                             // takes no connection options
@@ -92,7 +96,6 @@ struct command_def {
 };
 extern const struct command_def command_table[];
 extern const size_t command_table_len;
-extern const uint64_t options_common, options_acting, options_select;
 
 #define GIVEN_MAX 128
 #define ARGS_MAX  1024
@@ -114,7 +117,9 @@ const char *opt_value(const struct invocation *inv, enum option_id id); // the l
 // The next value of an option that may be given more than once: start with *at = 0. NULL at the end.
 const char *opt_next(const struct invocation *inv, enum option_id id, size_t *at);
 const struct command_def *command_find(const char *name);
-uint64_t command_options(const struct command_def *command); // all it takes, the common ones included
+struct option_set options_common(void);                                   // of all commands that connect
+struct option_set command_own_options(const struct command_def *command); // those of its row
+struct option_set command_options(const struct command_def *command);     // all it takes, the common ones included
 
 // help.c
 void help_overview(struct reeve_buf *out);

@@ -26,10 +26,10 @@ static void no_letter_means_two_things_of_one_command(void **state)
 {
     (void)state;
     for (size_t i = 0; i < command_table_len; i++) {
-        uint64_t set = command_options(&command_table[i]);
+        struct option_set set = command_options(&command_table[i]);
         for (size_t a = 0; a < OPT_ID_COUNT; a++) {
             for (size_t b = 0; b < a; b++) {
-                bool both = (set & BIT(a)) && (set & BIT(b)) && option_table[a].letter != 0;
+                bool both = option_set_has(&set, a) && option_set_has(&set, b) && option_table[a].letter != 0;
                 if (both && option_table[a].letter == option_table[b].letter) {
                     fail_msg("%s: -%c is --%s and --%s", command_table[i].name, option_table[a].letter,
                              option_table[a].name, option_table[b].name);
@@ -57,7 +57,8 @@ static void help_names_every_option_of_a_command(void **state)
         contains(&overview, command_table[i].name, "help");
         contains(&text, command_table[i].summary, command_table[i].name);
         for (size_t id = 0; id < OPT_ID_COUNT; id++) {
-            if (command_options(&command_table[i]) & BIT(id)) {
+            struct option_set set = command_options(&command_table[i]);
+            if (option_set_has(&set, id)) {
                 char option[64];
                 (void)snprintf(option, sizeof option, "--%s", option_table[id].name);
                 contains(&text, option, command_table[i].name);
