@@ -2,6 +2,7 @@
 //
 //   main.c      options, configuration, loop, exit           manager.c   start, stop, the turn of the loop, the session
 //   config.c    the configuration file                       store.h     what must not be forgotten (store_sqlite.c)
+//   turn.c      the end of a turn: commit, then what follows
 //   command.c   commands in: checks, journal, dispatch       ops.c       the table of ops
 //   fleet.h     nodes, workers, verdicts                     query.c     list show find stats health why
 //   hold.h      offline, paused, shut down                   emergency.c stop and start of everything, with counts
@@ -30,7 +31,7 @@ struct accounts;
 struct health;
 struct holds;
 struct pools;
-struct leaving; // what leaves at the end of the turn
+struct turn;
 
 struct manager_counters {
     uint64_t commands, refused, malformed, duplicates, expired, retained, store_failures, turns, events, reloads;
@@ -50,14 +51,13 @@ struct manager {
     struct pools *pools;
     struct accounts *accounts;
 
-    uv_prepare_t turn_end;
+    struct turn *turn;       // what leaves at its end
     struct reeve_timer tick, soon, heartbeat, housekeeping;
-    struct leaving *leaving_items; // of this turn
-    size_t leaving_len, leaving_cap;
     struct reeve_map *calls; // id -> struct call: commands in hand
 
-    bool store_failing;
-    bool leaving; // on the way out
+    bool ready;      // the session is, and all that the broker keeps is in
+    bool resumed;    // commands of a former manager were taken up
+    bool leaving;    // on the way out
     bool no_goodbye;
     int64_t epoch_floor, renewed_mono;
     int64_t started_at;
@@ -67,7 +67,7 @@ struct manager {
     struct manager_counters counters;
 };
 
-// ---- manager.c ------------------------------------------------------------------------------------------------------
+// ---- manager.c and turn.c ------------------------------------------------------------------------------------------------------
 enum reeve_err manager_start(struct manager *manager, uv_loop_t *loop, struct manager_config *config, struct reeve_why *why);
 void manager_leave(struct manager *manager); // begins the way out; the loop ends by itself
 void manager_done(struct manager *manager);
@@ -75,6 +75,7 @@ void manager_done(struct manager *manager);
 void manager_tick_soon(struct manager *manager);
 
 // What leaves after this turn's commit, in the order in which it was said. `topic` is below the root.
+// Bounded: what finds no room is refused and counted.
 enum leaving_kind { LEAVING_RECORD, LEAVING_EVENT, LEAVING_BULK };
 // A retained record (value NULL: the tombstone), an event (QoS 1), or QoS 0. `value` is taken. expiry_ms 0 = none.
 void manager_publish(struct manager *manager, enum leaving_kind kind, const char *topic, struct reeve_value *value,
@@ -113,6 +114,7 @@ struct call {
     void *state;     // the op's own while it is kept
     void (*state_free)(void *state);
     struct reeve_strv listeners; // more reply addresses, of repeats of the same id
+    struct reeve_value *reply;   // the terminal one, until it has left
 };
 
 struct op {
@@ -180,7 +182,7 @@ enum reeve_err not_found(struct reeve_why *why, const char *kind, const char *na
     X(start) X(stop) X(kill) X(restart) X(shutdown) X(clear)                            /* emergency.c */                \
     X(alarms) X(acknowledge)                                                            /* alarm.c */                    \
     X(backup) X(check)                                                                  /* backup.c */                   \
-    X(pool_apply) X(pool_scale) X(pool_pause) X(pool_resume) X(pool_drain) X(pool_delete) X(pool_describe)               \
+    X(pool_scale) X(pool_pause) X(pool_resume) X(pool_drain) X(pool_delete) X(pool_describe)               \
     X(pool_explain) X(pool_history) X(pool_rollback) X(pool_restart)                    /* pool.c, update.c */           \
     X(pool_acquire) X(pool_renew) X(pool_release)                                       /* acquire.c */                  \
     X(account_start) X(account_stop) X(account_restart) X(account_status) X(account_validate)                            \
@@ -190,5 +192,6 @@ enum reeve_err not_found(struct reeve_why *why, const char *kind, const char *na
     enum reeve_err op_##name##_run(struct call *call, struct reeve_why *why);
 MANAGER_OPS(X)
 #undef X
+enum reeve_err op_pool_apply_run(struct call *call, struct reeve_why *why); // reads command.args itself
 
 #endif

@@ -1,0 +1,301 @@
+// The end of a turn: commit, then send. See turn.h.
+// Must not: reorder what was said, or let anything leave that is not on disk.
+#include "turn.h"
+
+#include "account_room.h"
+#include "hold.h"
+#include "pool.h"
+
+#include <reeve/clock.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STORE_RETRY_MS 5000
+
+struct item { // one thing that leaves, or happens, after the commit
+    enum leaving_kind kind;
+    char *topic; // below the root; NULL: `fn` is called
+    struct reeve_value *value;
+    int64_t expiry_ms;
+    void (*fn)(struct manager *manager, bool committed, void *arg);
+    void *arg;
+};
+struct items { // a queue: from `head` on
+    struct item *items;
+    size_t head, len, cap;
+};
+
+struct turn {
+    struct manager *manager;
+    uv_prepare_t prepare;
+    struct items said;    // in this turn
+    struct items waiting; // committed, and waiting for room on the bus
+    bool failing;
+    int64_t failed_mono;
+    uint64_t refused;
+};
+
+static void item_done(struct item *item)
+{
+    free(item->topic);
+    reeve_value_free(item->value);
+}
+
+static bool push(struct items *queue, const struct item *item)
+{
+    if (queue->len == queue->cap) {
+        size_t live = queue->len - queue->head;
+        if (queue->head > 0 && live < queue->cap / 2) {
+            memmove(queue->items, queue->items + queue->head, live * sizeof *queue->items);
+            queue->head = 0;
+            queue->len = live;
+        } else {
+            size_t cap = queue->cap > 0 ? 2 * queue->cap : 64;
+            struct item *items = realloc(queue->items, cap * sizeof *items);
+            if (items == NULL) {
+                return false;
+            }
+            queue->items = items;
+            queue->cap = cap;
+        }
+    }
+    queue->items[queue->len++] = *item;
+    return true;
+}
+
+static void clear(struct items *queue)
+{
+    for (size_t i = queue->head; i < queue->len; i++) {
+        item_done(&queue->items[i]);
+    }
+    free(queue->items);
+    *queue = (struct items){0};
+}
+
+// ---- saying -----------------------------------------------------------------------------------------------------
+
+void manager_publish(struct manager *manager, enum leaving_kind kind, const char *topic, struct reeve_value *value,
+                     int64_t expiry_ms)
+{
+    struct turn *turn = manager->turn;
+    struct item item = {.kind = kind, .topic = strdup(topic), .value = value, .expiry_ms = expiry_ms};
+    bool whole = item.topic != NULL && (value == NULL || reeve_value_built(value) == REEVE_OK);
+    if (turn->waiting.len - turn->waiting.head >= TURN_WAITING_MAX || !whole || !push(&turn->said, &item)) {
+        turn->refused++;
+        item_done(&item);
+    }
+}
+
+void manager_event(struct manager *manager, const char *topic, const char *kind, struct reeve_value *detail)
+{
+    struct reeve_value *event = detail != NULL ? detail : reeve_value_map();
+    manager->counters.events++;
+    reeve_put_str(event, "kind", kind);
+    reeve_put_int(event, "seq", (int64_t)++manager->event_seq);
+    reeve_put_int(event, "epoch", manager->bus != NULL ? (int64_t)reeve_bus_epoch(manager->bus) : 0);
+    reeve_put_int(event, "at", reeve_clock_wall_ms());
+    const char *text = reeve_get_str(event, "message");
+    char quoted[320];
+    reeve_log(REEVE_LOG_INFO, "event", "topic=%s kind=%s message=%s", topic, kind,
+              reeve_log_quote(text != NULL ? text : "", quoted, sizeof quoted));
+    manager_publish(manager, LEAVING_EVENT, topic, event, 0);
+}
+
+void manager_after_commit(struct manager *manager, void (*fn)(struct manager *manager, bool committed, void *arg),
+                          void *arg)
+{
+    const struct item item = {.fn = fn, .arg = arg};
+    if (!push(&manager->turn->said, &item)) {
+        manager->turn->refused++;
+        fn(manager, false, arg);
+    }
+}
+
+// ---- sending ----------------------------------------------------------------------------------------------------
+
+static enum reeve_bus_class class_of(enum leaving_kind kind)
+{
+    static const enum reeve_bus_class classes[] = {
+        [LEAVING_RECORD] = REEVE_BUS_STATE, [LEAVING_EVENT] = REEVE_BUS_EVENT, [LEAVING_BULK] = REEVE_BUS_BULK};
+    return classes[kind];
+}
+
+// LIMIT: there is no room, the item stays.
+static enum reeve_err send_item(struct manager *manager, const struct item *item)
+{
+    char topic[REEVE_TOPIC_SIZE];
+    struct reeve_why why = {0};
+    const struct reeve_bus_message message = {
+        .topic = reeve_topic_make(topic, manager->config.manager.root, "%s", item->topic),
+        .qos = item->kind == LEAVING_BULK ? 0 : 1,
+        .retain = item->kind == LEAVING_RECORD,
+        .class = class_of(item->kind),
+        .expiry_ms = item->expiry_ms};
+    enum reeve_err err = item->value != NULL
+                             ? reeve_bus_publish_value(manager->bus, &message, item->value, &why)
+                             : reeve_bus_publish(manager->bus, &message, &why);
+    if (err != REEVE_OK && err != REEVE_LIMIT && err != REEVE_OFFLINE) {
+        reeve_log(REEVE_LOG_WARNING, "publish", "topic=%s error=\"%s\" ignoring", topic, why.text);
+    }
+    return err == REEVE_LIMIT && item->kind != LEAVING_BULK ? REEVE_LIMIT : REEVE_OK;
+}
+
+static void send_waiting(struct turn *turn)
+{
+    struct items *queue = &turn->waiting;
+    while (queue->head < queue->len && send_item(turn->manager, &queue->items[queue->head]) == REEVE_OK) {
+        item_done(&queue->items[queue->head++]);
+    }
+    if (queue->head == queue->len) {
+        queue->head = 0;
+        queue->len = 0;
+    }
+}
+
+void turn_room(struct turn *turn)
+{
+    send_waiting(turn);
+}
+
+void turn_forget_records(struct turn *turn)
+{
+    struct items kept = {0};
+    for (size_t i = turn->waiting.head; i < turn->waiting.len; i++) {
+        struct item *item = &turn->waiting.items[i];
+        if (item->kind != LEAVING_EVENT || !push(&kept, item)) {
+            item_done(item);
+        }
+    }
+    free(turn->waiting.items);
+    turn->waiting = kept;
+}
+
+// ---- committing -------------------------------------------------------------------------------------------------
+
+static enum reeve_err reload(struct manager *manager, struct reeve_why *why)
+{
+    manager->counters.reloads++;
+    enum reeve_err err = alarms_load(manager->alarms, why);
+    if (err == REEVE_OK) {
+        err = holds_load(manager->holds, why);
+    }
+    if (err == REEVE_OK) {
+        err = pools_load(manager->pools, why);
+    }
+    return err == REEVE_OK ? accounts_load(manager->accounts, why) : err;
+}
+
+static void tell_store(struct turn *turn, bool ok, const struct reeve_why *why)
+{
+    struct manager *manager = turn->manager;
+    struct reeve_why reloaded = {0};
+    if (!ok) {
+        manager->counters.store_failures++;
+        turn->failed_mono = reeve_clock_mono_ms();
+    }
+    if (ok == turn->failing) {
+        turn->failing = !ok;
+        reeve_log(ok ? REEVE_LOG_INFO : REEVE_LOG_ERROR, "store",
+                  ok ? "state=recovered" : "state=failing error=\"%s\" retrying", ok ? "" : why->text);
+    }
+    if (!ok && reload(manager, &reloaded) != REEVE_OK) {
+        // Memory that is neither the old nor the new state would act on what nobody decided: leave, and be started again.
+        reeve_log(REEVE_LOG_ERROR, "store", "reload=\"%s\" leaving", reloaded.text);
+        manager->exit_code = EXIT_FAILURE;
+        manager_leave(manager);
+    }
+}
+
+static void settle(struct turn *turn, struct items *said, bool committed)
+{
+    for (size_t i = 0; i < said->len; i++) {
+        struct item *item = &said->items[i];
+        if (item->topic == NULL) {
+            continue;
+        }
+        if (!committed || !push(&turn->waiting, item)) {
+            item_done(item);
+        }
+        item->topic = NULL;
+    }
+    send_waiting(turn); // who reads `done` finds the record that it is about
+    for (size_t i = 0; i < said->len; i++) {
+        if (said->items[i].fn != NULL) {
+            said->items[i].fn(turn->manager, committed, said->items[i].arg);
+        }
+    }
+}
+
+void turn_commit(struct turn *turn)
+{
+    struct manager *manager = turn->manager;
+    struct reeve_why why = {0};
+    struct items said = turn->said;
+    bool wrote = store_dirty(manager->store);
+    enum reeve_err err = store_commit(manager->store, &why);
+    turn->said = (struct items){0}; // what follows belongs to the next turn
+    manager->counters.turns++;
+    if (wrote || err != REEVE_OK) {
+        tell_store(turn, err == REEVE_OK, &why);
+    }
+    settle(turn, &said, err == REEVE_OK);
+    free(said.items);
+}
+
+// Before the loop waits: nothing may be left that waits for a commit, or it would wait for the next event.
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct turn *turn = prepare->data;
+    while (turn->said.len > 0 || store_dirty(turn->manager->store)) {
+        turn_commit(turn);
+    }
+}
+
+bool turn_store_failing(const struct turn *turn)
+{
+    return turn->failing && reeve_clock_mono_ms() - turn->failed_mono < STORE_RETRY_MS;
+}
+
+uint64_t turn_refused(const struct turn *turn)
+{
+    return turn->refused;
+}
+
+enum reeve_err turn_new(struct manager *manager, struct turn **ret, struct reeve_why *why)
+{
+    struct turn *turn = calloc(1, sizeof *turn);
+    if (turn == NULL) {
+        return reeve_fail(why, REEVE_NOMEM, "out of memory");
+    }
+    turn->manager = manager;
+    uv_prepare_init(manager->loop, &turn->prepare);
+    turn->prepare.data = turn;
+    *ret = turn;
+    return REEVE_OK;
+}
+
+void turn_start(struct turn *turn)
+{
+    uv_prepare_start(&turn->prepare, on_prepare);
+}
+
+void turn_stop(struct turn *turn)
+{
+    on_prepare(&turn->prepare);
+    uv_prepare_stop(&turn->prepare);
+}
+
+static void closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void turn_free(struct turn *turn)
+{
+    if (turn != NULL) {
+        clear(&turn->said);
+        clear(&turn->waiting);
+        uv_close((uv_handle_t *)&turn->prepare, closed);
+    }
+}
