@@ -1,5 +1,5 @@
 // Completion scripts for bash, zsh and fish, from the tables in options.c.
-// Must not: need anything but `reeve ls -q` and `reeve node ls -q` at the time of completion.
+// Must not: need anything but `reeve ... ls -q` at the time of completion.
 #include "options.h"
 #include "output.h"
 
@@ -7,6 +7,23 @@
 
 // Completing must not hang: names come from a site that answers at once, or not at all.
 #define ASK "--timeout 1s 2>/dev/null"
+
+// What lists the names that an argument may be; NULL = it is no name.
+static const char *lister(enum completes completes)
+{
+    switch (completes) {
+    case COMPLETES_WORKER:
+        return "reeve ls -q";
+    case COMPLETES_NODE:
+        return "reeve node ls -q";
+    case COMPLETES_NOTHING:
+    case COMPLETES_FILE:
+    case COMPLETES_DIR:
+    case COMPLETES_COMMAND:
+        break;
+    }
+    return NULL;
+}
 
 // ---- bash -------------------------------------------------------------------------------------------------------
 
@@ -30,36 +47,46 @@ static void bash_options(struct reeve_buf *out, struct option_set set)
     }
 }
 
-static const char *bash_arguments(enum completes completes)
+static void bash_arguments(struct reeve_buf *out, enum completes completes)
 {
-    switch (completes) {
-    case COMPLETES_FILE:
-        return "$(compgen -f -- \"$cur\")";
-    case COMPLETES_DIR:
-        return "$(compgen -d -- \"$cur\")";
-    case COMPLETES_WORKER:
-        return "$(reeve ls -q " ASK ")";
-    case COMPLETES_NODE:
-        return "$(reeve node ls -q " ASK ")";
-    case COMPLETES_COMMAND:
-        return "$commands";
-    case COMPLETES_NOTHING:
-        break;
+    if (lister(completes) != NULL) {
+        reeve_buf_printf(out, "$(%s " ASK ")", lister(completes));
+    } else if (completes == COMPLETES_FILE) {
+        reeve_buf_puts(out, "$(compgen -f -- \"$cur\")");
+    } else if (completes == COMPLETES_DIR) {
+        reeve_buf_puts(out, "$(compgen -d -- \"$cur\")");
+    } else if (completes == COMPLETES_COMMAND) {
+        reeve_buf_puts(out, "$commands");
     }
-    return "";
 }
 
-static void bash_group(struct reeve_buf *out, const char *group)
+static void bash_group(struct reeve_buf *out, const struct command_group *group)
 {
-    size_t len = strlen(group);
-    reeve_buf_printf(out, "    %s) words=\"", group);
+    reeve_buf_printf(out, "    %s) words=\"", group->name);
     for (size_t i = 0; i < command_table_len; i++) {
-        const char *name = command_table[i].name;
-        if (strncmp(name, group, len) == 0 && name[len] == ' ') {
-            reeve_buf_printf(out, "%s ", name + len + 1);
-        }
+        const char *word = command_in_group(&command_table[i], group);
+        reeve_buf_printf(out, "%s%s", word != NULL ? word : "", word != NULL ? " " : "");
     }
     reeve_buf_puts(out, "\";;\n");
+}
+
+// A pattern of a shell's `case`: node|fleet|...
+static void group_pattern(struct reeve_buf *out)
+{
+    for (size_t i = 0; i < group_table_len; i++) {
+        reeve_buf_printf(out, "%s%s", i > 0 ? "|" : "", group_table[i].name);
+    }
+}
+
+// The command that is being typed, of one word or two; bash and zsh differ in how they number words.
+static void shell_words(struct reeve_buf *out, const char *words)
+{
+    reeve_buf_printf(out,
+                     "  for word in %s; do\n    [[ $word == -* ]] && continue\n"
+                     "    if [[ -z $command ]]; then command=$word\n    else case $command in ",
+                     words);
+    group_pattern(out);
+    reeve_buf_puts(out, ") command=\"$command $word\";; esac; fi\n  done\n");
 }
 
 static void write_bash(struct reeve_buf *out)
@@ -68,27 +95,32 @@ static void write_bash(struct reeve_buf *out)
                         "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word command= words=\n"
                         "  local commands=\"");
     bash_words(out);
-    reeve_buf_puts(out, "\"\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
-                        "    [[ $word == -* ]] && continue\n"
-                        "    if [[ -z $command ]]; then command=$word\n"
-                        "    elif [[ $command == node ]]; then command=\"node $word\"; fi\n  done\n"
-                        "  case $prev in\n");
+    reeve_buf_puts(out, "\"\n");
+    shell_words(out, "\"${COMP_WORDS[@]:1:COMP_CWORD-1}\"");
+    reeve_buf_puts(out, "  case $prev in\n");
     for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
         const struct option_def *option = &option_table[id];
         if (option->value != NULL) {
-            reeve_buf_printf(out, "    --%s) COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return;;\n", option->name,
-                             bash_arguments(option->completes));
+            reeve_buf_printf(out, "    --%s) COMPREPLY=($(compgen -W \"", option->name);
+            bash_arguments(out, option->completes);
+            reeve_buf_puts(out, "\" -- \"$cur\")); return;;\n");
         }
     }
     reeve_buf_puts(out, "  esac\n  case $command in\n    '') words=$commands;;\n");
-    bash_group(out, "node");
+    for (size_t i = 0; i < group_table_len; i++) {
+        bash_group(out, &group_table[i]);
+    }
     for (size_t i = 0; i < command_table_len; i++) {
         const struct command_def *command = &command_table[i];
-        const char *arguments =
-            strcmp(command->name, "completion") == 0 ? "bash zsh fish" : bash_arguments(command->completes);
         reeve_buf_printf(out, "    '%s') if [[ $cur == -* ]]; then words=\"", command->name);
         bash_options(out, command_options(command));
-        reeve_buf_printf(out, "\"; else words=\"%s\"; fi;;\n", arguments);
+        reeve_buf_puts(out, "\"; else words=\"");
+        if (strcmp(command->name, "completion") == 0) {
+            reeve_buf_puts(out, "bash zsh fish");
+        } else {
+            bash_arguments(out, command->completes);
+        }
+        reeve_buf_puts(out, "\"; fi;;\n");
     }
     reeve_buf_puts(out, "  esac\n  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -F _reeve reeve\n");
 }
@@ -109,23 +141,17 @@ static void zsh_text(struct reeve_buf *out, const char *text)
     }
 }
 
-static const char *zsh_arguments(enum completes completes)
+static void zsh_arguments(struct reeve_buf *out, enum completes completes)
 {
-    switch (completes) {
-    case COMPLETES_FILE:
-        return "_files";
-    case COMPLETES_DIR:
-        return "_files -/";
-    case COMPLETES_WORKER:
-        return "compadd -- ${(f)\"$(reeve ls -q " ASK ")\"}";
-    case COMPLETES_NODE:
-        return "compadd -- ${(f)\"$(reeve node ls -q " ASK ")\"}";
-    case COMPLETES_COMMAND:
-        return "_describe command commands";
-    case COMPLETES_NOTHING:
-        break;
+    if (lister(completes) != NULL) {
+        reeve_buf_printf(out, "compadd -- ${(f)\"$(%s " ASK ")\"}", lister(completes));
+    } else if (completes == COMPLETES_FILE) {
+        reeve_buf_puts(out, "_files");
+    } else if (completes == COMPLETES_DIR) {
+        reeve_buf_puts(out, "_files -/");
+    } else {
+        reeve_buf_puts(out, completes == COMPLETES_COMMAND ? "_describe command commands" : ":");
     }
-    return ":";
 }
 
 static void zsh_options(struct reeve_buf *out, struct option_set set)
@@ -139,27 +165,58 @@ static void zsh_options(struct reeve_buf *out, struct option_set set)
     }
 }
 
+static void zsh_group(struct reeve_buf *out, const struct command_group *group)
+{
+    reeve_buf_printf(out, "    %s) commands=(", group->name);
+    for (size_t i = 0; i < command_table_len; i++) {
+        const char *word = command_in_group(&command_table[i], group);
+        if (word != NULL) {
+            reeve_buf_printf(out, " '%s:", word);
+            zsh_text(out, command_table[i].summary);
+            reeve_buf_puts(out, "'");
+        }
+    }
+    reeve_buf_puts(out, "); _describe command commands; return;;\n");
+}
+
+// Commands of one word, and groups.
+static void zsh_commands(struct reeve_buf *out)
+{
+    for (size_t i = 0; i < command_table_len; i++) {
+        if (command_group(&command_table[i]) == NULL) {
+            reeve_buf_printf(out, "\n    '%s:", command_table[i].name);
+            zsh_text(out, command_table[i].summary);
+            reeve_buf_puts(out, "'");
+        }
+    }
+    for (size_t i = 0; i < group_table_len; i++) {
+        reeve_buf_printf(out, "\n    '%s:", group_table[i].name);
+        zsh_text(out, group_table[i].summary);
+        reeve_buf_puts(out, "'");
+    }
+}
+
 static void write_zsh(struct reeve_buf *out)
 {
     reeve_buf_puts(out, "#compdef reeve\n_reeve() {\n  local command= word\n  local -a commands options\n  commands=(");
-    for (size_t i = 0; i < command_table_len; i++) {
-        reeve_buf_puts(out, "\n    '");
-        zsh_text(out, command_table[i].name);
-        reeve_buf_puts(out, ":");
-        zsh_text(out, command_table[i].summary);
-        reeve_buf_puts(out, "'");
+    zsh_commands(out);
+    reeve_buf_puts(out, ")\n");
+    shell_words(out, "${words[2,CURRENT-1]}");
+    reeve_buf_puts(out, "  case $command in\n    '') _describe command commands; return;;\n");
+    for (size_t i = 0; i < group_table_len; i++) {
+        zsh_group(out, &group_table[i]);
     }
-    reeve_buf_puts(out, ")\n  for word in ${words[2,CURRENT-1]}; do\n    [[ $word == -* ]] && continue\n"
-                        "    if [[ -z $command ]]; then command=$word\n"
-                        "    elif [[ $command == node ]]; then command=\"node $word\"; fi\n  done\n"
-                        "  case $command in\n    ''|node) _describe command commands; return;;\n");
     for (size_t i = 0; i < command_table_len; i++) {
         const struct command_def *command = &command_table[i];
         reeve_buf_printf(out, "    '%s') options=(", command->name);
         zsh_options(out, command_options(command));
-        reeve_buf_printf(out, ")\n      [[ $PREFIX == -* ]] && _describe -o option options || %s;;\n",
-                         strcmp(command->name, "completion") == 0 ? "compadd bash zsh fish"
-                                                                  : zsh_arguments(command->completes));
+        reeve_buf_puts(out, ")\n      [[ $PREFIX == -* ]] && _describe -o option options || ");
+        if (strcmp(command->name, "completion") == 0) {
+            reeve_buf_puts(out, "compadd bash zsh fish");
+        } else {
+            zsh_arguments(out, command->completes);
+        }
+        reeve_buf_puts(out, ";;\n");
     }
     reeve_buf_puts(out,
                    "  esac\n}\nif [[ $funcstack[1] == _reeve ]]; then _reeve \"$@\"; else compdef _reeve reeve; fi\n");
@@ -179,42 +236,42 @@ static void fish_text(struct reeve_buf *out, const char *text)
     reeve_buf_puts(out, "'");
 }
 
-static const char *fish_arguments(enum completes completes)
+static void fish_arguments(struct reeve_buf *out, enum completes completes)
 {
-    switch (completes) {
-    case COMPLETES_WORKER:
-        return " -f -a '(reeve ls -q " ASK ")'";
-    case COMPLETES_NODE:
-        return " -f -a '(reeve node ls -q " ASK ")'";
-    case COMPLETES_FILE:
-    case COMPLETES_DIR:
-        return " -F";
-    case COMPLETES_COMMAND:
-    case COMPLETES_NOTHING:
-        break;
+    if (lister(completes) != NULL) {
+        reeve_buf_printf(out, " -f -a '(%s " ASK ")'", lister(completes));
+    } else {
+        reeve_buf_puts(out, completes == COMPLETES_FILE || completes == COMPLETES_DIR ? " -F" : " -f");
     }
-    return " -f";
 }
 
-static void fish_condition(struct reeve_buf *out, const char *name)
+// `fleet ls` and `node ls` are two commands, and a worker may be called `ls`: the group is part of it.
+static void fish_condition(struct reeve_buf *out, const struct command_def *command)
 {
-    const char *second = strchr(name, ' ');
-    if (second == NULL) {
-        reeve_buf_printf(out, " -n '__fish_seen_subcommand_from %s'", name);
+    const struct command_group *group = command_group(command);
+    if (group == NULL) {
+        reeve_buf_printf(out, " -n '__fish_seen_subcommand_from %s", command->name);
+        for (size_t i = 0; i < group_table_len; i++) {
+            reeve_buf_printf(out, "%s %s", i == 0 ? "; and not __fish_seen_subcommand_from" : "", group_table[i].name);
+        }
+        reeve_buf_puts(out, "'");
     } else {
-        reeve_buf_printf(out, " -n '__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %s'",
-                         (int)(second - name), name, second + 1);
+        reeve_buf_printf(out, " -n '__fish_seen_subcommand_from %s; and __fish_seen_subcommand_from %s'", group->name,
+                         command_in_group(command, group));
     }
 }
 
 static void fish_command(struct reeve_buf *out, const struct command_def *command)
 {
     struct option_set set = command_options(command);
-    const char *second = strchr(command->name, ' ');
+    const struct command_group *group = command_group(command);
     reeve_buf_puts(out, "complete -c reeve -f -n ");
-    reeve_buf_printf(
-        out, second == NULL ? "__fish_use_subcommand -a %s -d " : "'__fish_seen_subcommand_from node' -a %s -d ",
-        second == NULL ? command->name : second + 1);
+    if (group == NULL) {
+        reeve_buf_printf(out, "__fish_use_subcommand -a %s -d ", command->name);
+    } else {
+        reeve_buf_printf(out, "'__fish_seen_subcommand_from %s' -a %s -d ", group->name,
+                         command_in_group(command, group));
+    }
     fish_text(out, command->summary);
     reeve_buf_puts(out, "\n");
     for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
@@ -223,22 +280,29 @@ static void fish_command(struct reeve_buf *out, const struct command_def *comman
             continue;
         }
         reeve_buf_puts(out, "complete -c reeve");
-        fish_condition(out, command->name);
+        fish_condition(out, command);
         reeve_buf_printf(out, " -l %s%s -d ", option->name, option->value != NULL ? " -r" : "");
         fish_text(out, option->doc);
         reeve_buf_puts(out, "\n");
     }
     reeve_buf_puts(out, "complete -c reeve");
-    fish_condition(out, command->name);
-    reeve_buf_puts(out, strcmp(command->name, "completion") == 0 ? " -f -a 'bash zsh fish'"
-                                                                 : fish_arguments(command->completes));
+    fish_condition(out, command);
+    if (strcmp(command->name, "completion") == 0) {
+        reeve_buf_puts(out, " -f -a 'bash zsh fish'");
+    } else {
+        fish_arguments(out, command->completes);
+    }
     reeve_buf_puts(out, "\n");
 }
 
 static void write_fish(struct reeve_buf *out)
 {
-    reeve_buf_puts(out,
-                   "# fish completion for reeve\ncomplete -c reeve -f -n __fish_use_subcommand -a node -d 'nodes'\n");
+    reeve_buf_puts(out, "# fish completion for reeve\n");
+    for (size_t i = 0; i < group_table_len; i++) {
+        reeve_buf_printf(out, "complete -c reeve -f -n __fish_use_subcommand -a %s -d ", group_table[i].name);
+        fish_text(out, group_table[i].summary);
+        reeve_buf_puts(out, "\n");
+    }
     for (size_t i = 0; i < command_table_len; i++) {
         fish_command(out, &command_table[i]);
     }

@@ -59,12 +59,35 @@ static void put_indented(struct reeve_buf *out, const char *lines)
     }
 }
 
+// "  fleet       all workers ...", and below it the second words, filled up to 100 columns.
+static void put_group(struct reeve_buf *out, const struct command_group *group)
+{
+    size_t col = 0;
+    reeve_buf_printf(out, "  %-10s  %s:", group->name, group->summary);
+    for (size_t i = 0; i < command_table_len; i++) {
+        const char *word = command_in_group(&command_table[i], group);
+        if (word == NULL) {
+            continue;
+        }
+        size_t len = strlen(word) + 1;
+        reeve_buf_printf(out, "%s %s", col == 0 || col + len > 88 ? "\n             " : "", word);
+        col = col == 0 || col + len > 88 ? len : col + len;
+    }
+    reeve_buf_puts(out, "\n");
+}
+
 void help_overview(struct reeve_buf *out)
 {
     reeve_buf_puts(out, "Usage: reeve COMMAND [options] [arguments]\n\n"
                         "Runs workers on many hosts and steers them through one MQTT broker.\n\nCommands:\n");
     for (size_t i = 0; i < command_table_len; i++) {
-        reeve_buf_printf(out, "  %-15s  %s\n", command_table[i].name, command_table[i].summary);
+        if (command_group(&command_table[i]) == NULL) {
+            reeve_buf_printf(out, "  %-10s  %s\n", command_table[i].name, command_table[i].summary);
+        }
+    }
+    reeve_buf_puts(out, "\nGroups of commands (`reeve GROUP --help` tells what each does):\n");
+    for (size_t i = 0; i < group_table_len; i++) {
+        put_group(out, &group_table[i]);
     }
     reeve_buf_puts(out, "\nOptions of all commands that connect:\n");
     struct option_set common = options_common();
@@ -72,6 +95,20 @@ void help_overview(struct reeve_buf *out)
     reeve_buf_puts(out, "\n");
     reeve_buf_puts(out, exit_codes);
     reeve_buf_puts(out, "`reeve COMMAND --help` tells more about one of them. Start with `reeve up`.\n");
+}
+
+void help_group(const struct command_group *group, struct reeve_buf *out)
+{
+    reeve_buf_printf(out, "Usage: reeve %s COMMAND [options] [arguments]\n\n%s: %s.\n\nCommands:\n", group->name,
+                     group->name, group->summary);
+    for (size_t i = 0; i < command_table_len; i++) {
+        const struct command_def *command = &command_table[i];
+        if (command_in_group(command, group) != NULL) {
+            reeve_buf_printf(out, "  %s%s%s\n      %s\n", command->name, command->args[0] != '\0' ? " " : "",
+                             command->args, command->summary);
+        }
+    }
+    reeve_buf_printf(out, "\n`reeve %s COMMAND --help` tells more about one of them.\n", group->name);
 }
 
 void help_command(const struct command_def *command, struct reeve_buf *out)
@@ -196,6 +233,11 @@ int cmd_help(const struct invocation *inv)
     (void)snprintf(name, sizeof name, "%s%s%s", inv->args[0], inv->args_len > 1 ? " " : "",
                    inv->args_len > 1 ? inv->args[1] : "");
     const struct command_def *command = command_find(name);
+    const struct command_group *group = group_find(name);
+    if (command == NULL && group != NULL) {
+        help_group(group, &out);
+        return output_write(&out);
+    }
     if (command == NULL) {
         return output_fail(inv, EXIT_USAGE, "there is no command `%s`; see `reeve --help`", name);
     }

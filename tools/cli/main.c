@@ -12,6 +12,8 @@ static int show_help(const struct invocation *inv)
     REEVE_BUF_AUTO out = REEVE_BUF_INIT(0);
     if (inv->command != NULL) {
         help_command(inv->command, &out);
+    } else if (inv->group != NULL) {
+        help_group(inv->group, &out);
     } else {
         help_overview(&out);
     }

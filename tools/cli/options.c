@@ -333,6 +333,11 @@ const struct command_def command_table[] = {
 const size_t command_table_len = REEVE_ARRAY_LEN(command_table);
 static_assert(REEVE_ARRAY_LEN(command_table) <= COMMANDS_MAX, "near_command() has room for all");
 
+const struct command_group group_table[] = {
+    {"node", "the daemons, one per host"},
+};
+const size_t group_table_len = REEVE_ARRAY_LEN(group_table);
+
 // ---- looking things up --------------------------------------------------------------------------------------
 
 const struct command_def *command_find(const char *name)
@@ -340,6 +345,32 @@ const struct command_def *command_find(const char *name)
     for (size_t i = 0; i < command_table_len; i++) {
         if (strcmp(command_table[i].name, name) == 0) {
             return &command_table[i];
+        }
+    }
+    return NULL;
+}
+
+const struct command_group *group_find(const char *name)
+{
+    for (size_t i = 0; i < group_table_len; i++) {
+        if (strcmp(group_table[i].name, name) == 0) {
+            return &group_table[i];
+        }
+    }
+    return NULL;
+}
+
+const char *command_in_group(const struct command_def *command, const struct command_group *group)
+{
+    size_t len = strlen(group->name);
+    return strncmp(command->name, group->name, len) == 0 && command->name[len] == ' ' ? command->name + len + 1 : NULL;
+}
+
+const struct command_group *command_group(const struct command_def *command)
+{
+    for (size_t i = 0; i < group_table_len; i++) {
+        if (command_in_group(command, &group_table[i]) != NULL) {
+            return &group_table[i];
         }
     }
     return NULL;
@@ -419,7 +450,6 @@ struct parser {
     char *const *argv;
     struct invocation *inv;
     struct reeve_why *why;
-    const char *group; // "node": its second word is awaited
 };
 
 static const char *near_option(const char *name, const struct option_set *allowed)
@@ -534,30 +564,21 @@ static enum reeve_err short_options(struct parser *parser, const char *letters)
     return err;
 }
 
-static bool is_group(const char *word)
-{
-    size_t len = strlen(word);
-    for (size_t i = 0; i < command_table_len; i++) {
-        if (strncmp(command_table[i].name, word, len) == 0 && command_table[i].name[len] == ' ') {
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum reeve_err command_word(struct parser *parser, const char *word)
 {
+    struct invocation *inv = parser->inv;
     char name[64];
-    (void)snprintf(name, sizeof name, "%s%s%s", parser->group != NULL ? parser->group : "",
-                   parser->group != NULL ? " " : "", word);
-    parser->inv->command = command_find(name);
-    if (parser->inv->command != NULL) {
-        parser->group = NULL;
+    (void)snprintf(name, sizeof name, "%s%s%s", inv->group != NULL ? inv->group->name : "",
+                   inv->group != NULL ? " " : "", word);
+    inv->command = command_find(name);
+    if (inv->command != NULL) {
         return REEVE_OK;
     }
-    if (parser->group == NULL && is_group(word)) {
-        parser->group = word;
-        return REEVE_OK;
+    if (inv->group == NULL) {
+        inv->group = group_find(word);
+        if (inv->group != NULL) {
+            return REEVE_OK;
+        }
     }
     const char *near = near_command(name);
     return reeve_fail(parser->why, REEVE_INVALID, "there is no command `%s`%s%s%s", name,
@@ -614,8 +635,9 @@ static enum reeve_err check(const struct parser *parser)
     if (opt_given(parser->inv, OPT_HELP)) {
         return REEVE_OK;
     }
-    if (parser->group != NULL) {
-        return reeve_fail(parser->why, REEVE_INVALID, "reeve %s what? see `reeve --help`", parser->group);
+    if (parser->inv->group != NULL) {
+        const char *group = parser->inv->group->name;
+        return reeve_fail(parser->why, REEVE_INVALID, "reeve %s what? see `reeve %s --help`", group, group);
     }
     return reeve_fail(parser->why, REEVE_INVALID, "no command given; see `reeve --help`");
 }
@@ -637,6 +659,7 @@ enum reeve_err options_parse(int argc, char *const *argv, struct invocation *ret
     enum reeve_err err = REEVE_OK;
     bool options_over = false;
     ret->command = NULL;
+    ret->group = NULL;
     ret->given_len = ret->args_len = 0;
     while (err == REEVE_OK && parser.next < argc) {
         const char *text = argv[parser.next++];

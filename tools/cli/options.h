@@ -97,10 +97,17 @@ struct command_def {
 extern const struct command_def command_table[];
 extern const size_t command_table_len;
 
+struct command_group { // "node": the first word of commands of two words
+    const char *name, *summary;
+};
+extern const struct command_group group_table[];
+extern const size_t group_table_len;
+
 #define GIVEN_MAX 128
 #define ARGS_MAX  1024
 struct invocation {
     const struct command_def *command; // NULL when only help was asked for
+    const struct command_group *group; // then: of this group; NULL = of everything
     struct {
         enum option_id id;
         const char *value; // borrowed from argv; NULL for a switch
@@ -117,12 +124,17 @@ const char *opt_value(const struct invocation *inv, enum option_id id); // the l
 // The next value of an option that may be given more than once: start with *at = 0. NULL at the end.
 const char *opt_next(const struct invocation *inv, enum option_id id, size_t *at);
 const struct command_def *command_find(const char *name);
-struct option_set options_common(void);                                   // of all commands that connect
-struct option_set command_own_options(const struct command_def *command); // those of its row
-struct option_set command_options(const struct command_def *command);     // all it takes, the common ones included
+const struct command_group *group_find(const char *name);
+// "ls" of "node ls" when the command belongs to the group; NULL.
+const char *command_in_group(const struct command_def *command, const struct command_group *group);
+const struct command_group *command_group(const struct command_def *command); // NULL: of one word
+struct option_set options_common(void);                                       // of all commands that connect
+struct option_set command_own_options(const struct command_def *command);     // those of its row
+struct option_set command_options(const struct command_def *command);         // all it takes, the common ones included
 
 // help.c
 void help_overview(struct reeve_buf *out);
+void help_group(const struct command_group *group, struct reeve_buf *out);
 void help_command(const struct command_def *command, struct reeve_buf *out);
 void help_man(struct reeve_buf *out); // roff, section 1
 int cmd_help(const struct invocation *inv);

@@ -54,7 +54,8 @@ static void help_names_every_option_of_a_command(void **state)
     for (size_t i = 0; i < command_table_len; i++) {
         REEVE_BUF_AUTO text = REEVE_BUF_INIT(0);
         help_command(&command_table[i], &text);
-        contains(&overview, command_table[i].name, "help");
+        const struct command_group *group = command_group(&command_table[i]);
+        contains(&overview, group != NULL ? command_in_group(&command_table[i], group) : command_table[i].name, "help");
         contains(&text, command_table[i].summary, command_table[i].name);
         for (size_t id = 0; id < OPT_ID_COUNT; id++) {
             struct option_set set = command_options(&command_table[i]);
@@ -64,6 +65,32 @@ static void help_names_every_option_of_a_command(void **state)
                 contains(&text, option, command_table[i].name);
             }
         }
+    }
+}
+
+static void a_group_names_its_commands(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < group_table_len; i++) {
+        REEVE_BUF_AUTO overview = REEVE_BUF_INIT(0);
+        REEVE_BUF_AUTO text = REEVE_BUF_INIT(0);
+        size_t commands = 0;
+        help_overview(&overview);
+        help_group(&group_table[i], &text);
+        contains(&overview, group_table[i].summary, "help");
+        for (size_t j = 0; j < command_table_len; j++) {
+            if (command_in_group(&command_table[j], &group_table[i]) != NULL) {
+                contains(&text, command_table[j].name, group_table[i].name);
+                contains(&text, command_table[j].summary, group_table[i].name);
+                commands++;
+            }
+        }
+        assert_true(commands > 1);
+        assert_null(command_find(group_table[i].name));
+    }
+    // Two words need a group: otherwise nobody could type them.
+    for (size_t i = 0; i < command_table_len; i++) {
+        assert_int_equal(strchr(command_table[i].name, ' ') != NULL, command_group(&command_table[i]) != NULL);
     }
 }
 
@@ -110,6 +137,7 @@ int main(void)
         cmocka_unit_test(every_row_is_whole),
         cmocka_unit_test(no_letter_means_two_things_of_one_command),
         cmocka_unit_test(help_names_every_option_of_a_command),
+        cmocka_unit_test(a_group_names_its_commands),
         cmocka_unit_test(the_man_page_has_every_command),
         cmocka_unit_test(every_shell_gets_every_command),
     };

@@ -68,6 +68,9 @@ static void groups_take_a_second_word(void **state)
     accepted("--json node show alpha", "node show");
     refused("node", "reeve node what?");
     refused("node shw", "did you mean `node show`");
+    assert_int_equal(parse_line("node --help", &inv, &why), REEVE_OK);
+    assert_null(inv.command);
+    assert_string_equal(inv.group->name, "node");
 }
 
 static void after_two_dashes_all_is_an_argument(void **state)
