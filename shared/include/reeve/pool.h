@@ -36,12 +36,13 @@ struct reeve_pool_scaling {
     int metric;               // enum reeve_pool_metric
     char *queue;              // NULL = the pool's name
     bool has_target;          // per-worker target: size = ceil(value / target) for DEPTH, size x value / target otherwise
-    double target;
-    double up_above;          // thresholds of the whole value; presets 50 and 5 for DEPTH
+    double target;            // of the metric's unit: jobs, ms, or a share of 1; written as a duration for AGE and WAIT
+    double up_above;          // thresholds of the whole value; presets 50 and 5 for DEPTH, others have none; 0 with a target
     double down_below;
     int64_t up_by, down_by;   // step, workers: at most; presets 2 and 1
     double tolerance;         // with `target`: no change while value / target is within 1 +- this; preset 0.1
-    int64_t cooldown_up_ms, cooldown_down_ms; // `cooldown: 5m` sets both
+    int64_t cooldown_ms;      // sets both that follow; only a spelling, never encoded
+    int64_t cooldown_up_ms, cooldown_down_ms; // presets 5m
     int64_t stabilise_ms;     // scale-in goes to the highest size recommended within this window; preset 0
     struct reeve_records schedules; // of struct reeve_pool_schedule
 };
@@ -81,7 +82,7 @@ struct reeve_pool_partition {
     int64_t lost_after_ms;      // a worker that is out of reach for so long is replaced; preset 30s
     bool single_active;         // never two at once: size is 1, the worker runs under a lease
     int64_t self_stop_after_ms; // single_active: the node ends its worker after so long without renewal; below lost_after
-                                // by at least 1 s and the worker's grace time; preset half of lost_after
+                                // by at least 1 s and the worker's grace time; preset half of lost_after; otherwise 0
     int reconcile;              // enum reeve_pool_reconcile
 };
 enum reeve_pool_release { REEVE_RELEASE_REUSE, REEVE_RELEASE_RESTART, REEVE_RELEASE_REPLACE };
@@ -92,9 +93,11 @@ struct reeve_pool_acquire {
 };
 
 struct reeve_pool_spec {
-    char *name;
-    int64_t size;     // desired; -1 = not given (then min)
-    int64_t min, max; // bounds for `scale` and the autoscaler; presets 0 and REEVE_POOL_SIZE_MAX; with scaling 1 and 10
+    char *name;       // a file must give it; NULL when a command did not (its topic does)
+    int64_t size;     // desired; -1 = not given (then min). The sum of placement.regions when those are given.
+                      // The one field that may be set by hand, to anything
+    int64_t min, max; // bounds for `scale` and the autoscaler; presets 0 and REEVE_POOL_SIZE_MAX; with scaling 1 and 10;
+                      // with single_active 0 and 1
     bool paused;      // nothing is started or ended on its behalf
     struct reeve_value *labels; // of the pool; MAP or NULL
     struct reeve_value *template_value; // `template`: a bare worker spec without name, as given
@@ -118,8 +121,10 @@ struct reeve_pools {
 // `errors`, those of the template too (`template.memory_limit: ...`). On failure *ret is untouched.
 enum reeve_err reeve_pool_decode(const struct reeve_value *value, const char *path, struct reeve_pool_spec *ret,
                                  struct reeve_errors *errors);
-// The pools of one document (`pool:`, `pools:` or bare), appended; names used twice are an error.
+// The pools of one document (`pool:`, `pools:` or bare), appended; names used twice are an error. On failure *pools keeps what it had.
+// A pool without a name is fine here.
 enum reeve_err reeve_pool_load_value(const struct reeve_value *document, struct reeve_pools *pools, struct reeve_errors *errors);
+// A whole file ("-" = standard input), as reeve_spec_load_file(): all or nothing, `errors` initialised here. Each pool needs a name.
 enum reeve_err reeve_pool_load_file(const char *path, struct reeve_pools *ret, struct reeve_errors *errors);
 // Back into a bare MAP. Flags as in reeve_record_encode(): WITH_SECRETS for disk and for `apply` only; without it the
 // template's secrets are masked.
@@ -127,6 +132,9 @@ enum reeve_err reeve_pool_encode(const struct reeve_pool_spec *pool, unsigned fl
 enum reeve_err reeve_pool_copy(const struct reeve_pool_spec *pool, struct reeve_pool_spec *ret);
 void reeve_pool_done(struct reeve_pool_spec *pool);
 void reeve_pools_done(struct reeve_pools *pools);
+// Jobs, milliseconds or a share: whether the metric's numbers are durations.
+bool reeve_pool_metric_is_time(int metric);
+const char *reeve_pool_metric_text(int metric); // "depth"
 // Digest of the template alone: whether an `apply` means a rolling update. 0 only when out of memory.
 uint64_t reeve_pool_template_digest(const struct reeve_pool_spec *pool);
 
