@@ -1,4 +1,4 @@
-// The commands every worker has: pause resume drain configure describe.
+// The commands every worker has: pause resume drain offline online configure describe.
 // Rows of the same kind as those a program declares.
 // Must not: end the process; leaving is a matter of signals and of the daemon.
 #include "worker.h"
@@ -8,10 +8,25 @@
 #include <string.h>
 #include <unistd.h>
 
-static void set_reason(struct reeve_worker *worker, const struct reeve_call *call)
+static void set_reason(char reason[WORKER_TEXT_SIZE], const struct reeve_call *call)
 {
-    const char *reason = reeve_get_str(reeve_call_args(call), "reason");
-    (void)snprintf(worker->status.reason, sizeof worker->status.reason, "%s", reason == NULL ? "" : reason); /* cut */
+    const char *given = reeve_get_str(reeve_call_args(call), "reason");
+    (void)snprintf(reason, WORKER_TEXT_SIZE, "%s", given == NULL ? "" : given); /* cut */
+}
+
+static bool takes_work(const struct reeve_worker *worker)
+{
+    return !worker->status.paused && !worker->status.draining && !worker->status.offline;
+}
+
+// The program hears what it may do, not why: once when it may take no more work, once when it may again.
+static void tell_program(struct reeve_worker *worker, bool took_work)
+{
+    bool takes = takes_work(worker);
+    void (*hook)(struct reeve_worker *worker) = takes ? worker->program->resume : worker->program->pause;
+    if (takes != took_work && hook != NULL) {
+        hook(worker);
+    }
 }
 
 static enum reeve_err run_pause(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why)
@@ -20,11 +35,10 @@ static enum reeve_err run_pause(struct reeve_worker *worker, struct reeve_call *
         return reeve_fail(why, REEVE_CONFLICT, "it drains, which is more than a pause; `resume` ends both");
     }
     bool before = worker->status.paused;
-    set_reason(worker, call);
+    bool took_work = takes_work(worker);
+    set_reason(worker->status.reason, call);
     worker->status.paused = true;
-    if (!before && worker->program->pause != NULL) {
-        worker->program->pause(worker);
-    }
+    tell_program(worker, took_work);
     worker_status_publish(worker);
     return reeve_call_done(call, NULL, before ? "it was paused already" : NULL);
 }
@@ -35,6 +49,7 @@ static enum reeve_err run_resume(struct reeve_worker *worker, struct reeve_call 
         return reeve_fail(why, REEVE_CONFLICT, "it is about to leave");
     }
     bool before = worker->status.paused || worker->status.draining;
+    bool took_work = takes_work(worker);
     worker->status.paused = false;
     worker->status.draining = false;
     worker->status.reason[0] = '\0';
@@ -42,11 +57,41 @@ static enum reeve_err run_resume(struct reeve_worker *worker, struct reeve_call 
         struct reeve_why resumed = {.text = "resumed before it was drained"};
         (void)reeve_call_fail(worker->calls.drain, REEVE_CANCELLED, &resumed); /* always OK */
     }
-    if (before && worker->program->resume != NULL) {
-        worker->program->resume(worker);
-    }
+    tell_program(worker, took_work);
     worker_status_publish(worker);
+    if (worker->status.offline) {
+        return reeve_call_done(call, NULL, "it stays offline; `online` ends that");
+    }
     return reeve_call_done(call, NULL, before ? NULL : "it was not paused");
+}
+
+// Session and heartbeat stay, and what is in hand is finished. Ended by `online` and by nothing else while the process lives.
+static enum reeve_err run_offline(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why)
+{
+    bool before = worker->status.offline;
+    bool took_work = takes_work(worker);
+    (void)why; /* can't fail */
+    set_reason(worker->status.offline_reason, call);
+    worker->status.offline = true;
+    tell_program(worker, took_work);
+    worker_status_publish(worker);
+    return reeve_call_done(call, NULL, before ? "it was offline already" : NULL);
+}
+
+static enum reeve_err run_online(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why)
+{
+    bool before = worker->status.offline;
+    bool took_work = takes_work(worker);
+    (void)why; /* can't fail */
+    worker->status.offline = false;
+    worker->status.offline_reason[0] = '\0';
+    tell_program(worker, took_work);
+    worker_status_publish(worker);
+    if (before && !takes_work(worker)) {
+        return reeve_call_done(call, NULL, worker->status.draining ? "it still drains; `resume` ends that"
+                                                                   : "it is still paused; `resume` ends that");
+    }
+    return reeve_call_done(call, NULL, before ? NULL : "it was not offline");
 }
 
 static enum reeve_err run_drain(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why)
@@ -54,7 +99,7 @@ static enum reeve_err run_drain(struct reeve_worker *worker, struct reeve_call *
     if (worker->calls.drain != NULL) {
         return reeve_fail(why, REEVE_CONFLICT, "it drains already");
     }
-    set_reason(worker, call);
+    set_reason(worker->status.reason, call);
     worker->status.draining = true;
     worker->calls.drain = call;
     worker_status_publish(worker);
@@ -132,6 +177,12 @@ static const struct reeve_worker_arg no_args[] = {{0}};
 const struct reeve_worker_command worker_builtin[] = {
     {.name = "pause", .summary = "Take no new work.", .main_arg = "reason", .args = reason_args, .run = run_pause},
     {.name = "resume", .summary = "Take work again, after pause or drain.", .args = no_args, .run = run_resume},
+    {.name = "offline",
+     .summary = "Take no new work until `online`, whatever else is said; the heartbeat stays.",
+     .main_arg = "reason",
+     .args = reason_args,
+     .run = run_offline},
+    {.name = "online", .summary = "Take work again, after offline.", .args = no_args, .run = run_online},
     {.name = "drain",
      .summary = "Take no new work, finish what is in hand; done when that is finished.",
      .main_arg = "reason",

@@ -233,6 +233,23 @@ static enum reeve_err read_heartbeat(struct worker_settings *settings, const cha
     return REEVE_OK;
 }
 
+// Where it belongs, by the daemon's environment alone: by hand a worker belongs to no pool.
+static enum reeve_err read_belonging(struct worker_settings *settings, struct reeve_why *why)
+{
+    const struct {
+        const char *env;
+        char *name;
+    } names[] = {{REEVE_ENV_POOL, settings->pool}, {REEVE_ENV_ACCOUNT, settings->account}};
+    enum reeve_err err = read_number(REEVE_ENV_FENCE, 0, INT64_MAX, &settings->fence, why);
+    for (size_t i = 0; err == REEVE_OK && i < REEVE_ARRAY_LEN(names); i++) {
+        const char *text = getenv(names[i].env);
+        if (text != NULL && text[0] != '\0') {
+            err = read_name(names[i].env, text, NULL, names[i].name, why);
+        }
+    }
+    return err;
+}
+
 static enum reeve_err read_all(struct worker_settings *settings, const char *const *values,
                                const struct reeve_worker_program *program, struct reeve_why *why)
 {
@@ -255,6 +272,9 @@ static enum reeve_err read_all(struct worker_settings *settings, const char *con
     }
     if (err == REEVE_OK) {
         err = read_number(REEVE_ENV_WATCHDOG_MS, 3, INT32_MAX, &settings->watchdog_ms, why);
+    }
+    if (err == REEVE_OK) {
+        err = read_belonging(settings, why);
     }
     if (err == REEVE_OK) {
         err = read_broker(settings, values, why);

@@ -15,6 +15,9 @@
 enum reeve_availability worker_availability(const struct reeve_worker *worker)
 {
     const struct worker_status *status = &worker->status;
+    if (status->offline) {
+        return REEVE_AVAILABILITY_OFFLINE;
+    }
     if (status->draining) {
         return REEVE_AVAILABILITY_DRAINING;
     }
@@ -24,15 +27,26 @@ enum reeve_availability worker_availability(const struct reeve_worker *worker)
     return status->jobs > 0 ? REEVE_AVAILABILITY_PROCESSING : REEVE_AVAILABILITY_IDLE;
 }
 
+// Of what availability says; NULL where it needs none.
+static const char *reason(const struct worker_status *status)
+{
+    if (status->offline) {
+        return status->offline_reason;
+    }
+    return status->paused || status->draining ? status->reason : NULL;
+}
+
 static struct reeve_value *status_value(const struct reeve_worker *worker, bool offline)
 {
     const struct worker_status *status = &worker->status;
+    REEVE_VALUE_AUTO checks = worker_work_checks_value(&status->work);
+    REEVE_VALUE_AUTO work = worker_work_value(&status->work);
     struct reeve_worker_status record = {
         .epoch = worker->session.epoch,
         .run = worker->settings.run,
         .offline = offline,
         .availability = worker_availability(worker),
-        .reason = status->paused || status->draining ? status->reason : NULL,
+        .reason = reason(status),
         .type = worker->program->type,
         .version = worker->program->version,
         .capabilities = &status->capabilities,
@@ -45,6 +59,8 @@ static struct reeve_value *status_value(const struct reeve_worker *worker, bool 
         .at = reeve_clock_wall_ms(),
         .safe_to_stop = !status->unsafe,
         .unsafe_reason = status->unsafe_reason,
+        .checks = checks,
+        .work = work,
     };
     return reeve_worker_status_value(&record);
 }
@@ -80,7 +96,7 @@ static void publish_now(struct reeve_worker *worker)
         reeve_log(REEVE_LOG_WARNING, "status", "err=%s retrying", reeve_err_text(err));
     }
     reeve_timer_start(&status->timer, again ? 1000 : next_heartbeat(worker), 0);
-    status->held = false;
+    status->held_until_mono = 0;
 }
 
 // Publish when `interval_ms` have passed since the last time; what comes until then goes out with it.
@@ -90,11 +106,12 @@ static void publish_within(struct reeve_worker *worker, int64_t interval_ms)
     if (worker->bus == NULL || status->hanging || worker->leave.phase >= LEAVE_GOODBYE) {
         return;
     }
-    int64_t wait_ms = status->published_mono + interval_ms - reeve_clock_mono_ms();
+    int64_t until_mono = status->published_mono + interval_ms;
+    int64_t wait_ms = until_mono - reeve_clock_mono_ms();
     if (status->published_mono == 0 || wait_ms <= 0) {
         publish_now(worker);
-    } else if (!status->held) {
-        status->held = true;
+    } else if (status->held_until_mono == 0 || until_mono < status->held_until_mono) {
+        status->held_until_mono = until_mono;
         reeve_timer_start(&status->timer, wait_ms, 0);
     }
 }
@@ -111,6 +128,13 @@ static void on_timer(struct reeve_timer *timer, void *arg)
 void worker_status_publish(struct reeve_worker *worker)
 {
     publish_within(worker, WORKER_STATUS_INTERVAL_MS);
+}
+
+// What changes with every job goes out with the next heartbeat anyway: it never makes one late.
+void worker_status_publish_work(struct reeve_worker *worker)
+{
+    int64_t heartbeat_ms = worker->settings.heartbeat_ms;
+    publish_within(worker, heartbeat_ms < WORKER_WORK_INTERVAL_MS ? heartbeat_ms : WORKER_WORK_INTERVAL_MS);
 }
 
 void worker_status_repeat(struct reeve_worker *worker)

@@ -145,6 +145,21 @@ int64_t reeve_worker_run(const struct reeve_worker *worker)
     return worker->settings.run;
 }
 
+int64_t reeve_worker_fence(const struct reeve_worker *worker)
+{
+    return worker->settings.fence;
+}
+
+const char *reeve_worker_pool(const struct reeve_worker *worker)
+{
+    return worker->settings.pool[0] == '\0' ? NULL : worker->settings.pool;
+}
+
+const char *reeve_worker_account(const struct reeve_worker *worker)
+{
+    return worker->settings.account[0] == '\0' ? NULL : worker->settings.account;
+}
+
 uint64_t reeve_worker_epoch(const struct reeve_worker *worker)
 {
     return worker->session.epoch;

@@ -15,10 +15,13 @@
 #define WORKER_DRAIN_MS_PRESET    5000
 #define WORKER_GOODBYE_MS         2000 // longest wait for the goodbye status and DISCONNECT to go out
 #define WORKER_STATUS_INTERVAL_MS 50   // 20 changes a second at most; the newest wins
+#define WORKER_WORK_INTERVAL_MS   2000 // of counters, progress and values, which may change with every job
 #define WORKER_RENEW_INTERVAL_MS  1000 // [session-3]
 #define WORKER_CALLS_MAX          256  // commands in hand
 #define WORKER_POSTS_MAX          1024
 #define WORKER_CAPABILITIES_MAX   64
+#define WORKER_CHECKS_MAX         REEVE_WORKER_CHECKS_MAX
+#define WORKER_TEXT_SIZE          128 // reasons and messages; longer ones are cut
 #define WORKER_READY_WITHOUT_MS   5000 // with no broker for so long the worker calls itself ready: it works on without
 #define WORKER_ALARM_TTL_MS       86400000
 
@@ -29,6 +32,8 @@ struct worker_settings {
     char node[REEVE_NAME_SIZE];
     char name[REEVE_NAME_SIZE];
     int64_t run;             // 0 = by hand
+    int64_t fence;           // 0 = it runs under no lease
+    char pool[REEVE_NAME_SIZE], account[REEVE_NAME_SIZE]; // "" = none
     int64_t heartbeat_ms;    // of the status
     int64_t watchdog_ms;     // 0 = none
     int notify_fd;           // -1 = none
@@ -49,19 +54,36 @@ struct worker_topics {
     char commands[REEVE_TOPIC_SIZE]; // the filter
 };
 
+struct worker_check { // what the program watches in its own domain
+    char name[REEVE_NAME_SIZE];
+    bool ok;
+    double value, warn, fail; // NAN = left out
+    char message[WORKER_TEXT_SIZE];
+};
+struct worker_work { // work.c
+    struct worker_check checks[WORKER_CHECKS_MAX];
+    size_t checks_len;
+    int64_t done, failed;
+    double progress; // only while progress_at is not 0
+    char text[WORKER_TEXT_SIZE];
+    int64_t progress_at; // wall: when it was told last; 0 = no progress is told
+};
+
 struct worker_status {        // status.c
     struct reeve_timer timer; // next heartbeat, or the next change that damping held back
     int64_t published_mono;
-    bool held; // a change waits for the timer
+    int64_t held_until_mono; // a change waits for the timer until then; 0 = none does
     bool hanging;
     int64_t started_at;
     struct reeve_strv capabilities;
     struct reeve_value *commands; // LIST, as declared
     int64_t jobs;
     bool unsafe;
-    char unsafe_reason[128];
-    bool paused, draining;
-    char reason[128];
+    char unsafe_reason[WORKER_TEXT_SIZE];
+    bool paused, draining, offline;
+    char reason[WORKER_TEXT_SIZE]; // of paused and draining
+    char offline_reason[WORKER_TEXT_SIZE];
+    struct worker_work work;
 };
 
 struct worker_session { // session.c
@@ -140,6 +162,7 @@ void worker_config_done(struct reeve_worker *worker);
 // status.c
 enum reeve_err worker_status_init(struct reeve_worker *worker);
 void worker_status_publish(struct reeve_worker *worker); // now, or as soon as damping allows
+void worker_status_publish_work(struct reeve_worker *worker); // the same, damped for what changes all the time
 // The same at most once a second: when somebody else wrote on our topic.
 void worker_status_repeat(struct reeve_worker *worker);
 void worker_status_goodbye(struct reeve_worker *worker);
@@ -147,6 +170,14 @@ enum reeve_availability worker_availability(const struct reeve_worker *worker);
 struct reeve_value *worker_commands_value(const struct reeve_worker_command *commands);
 void worker_status_close(struct reeve_worker *worker);
 void worker_status_done(struct reeve_worker *worker);
+
+// work.c
+enum work_change { WORK_SAME, WORK_CHANGED, WORK_TURNED }; // turned: a check fails or is good again
+enum reeve_err worker_work_check(struct worker_work *work, const struct worker_check *check, enum work_change *ret);
+enum work_change worker_work_clear(struct worker_work *work, const char *name);
+enum work_change worker_work_progress(struct worker_work *work, double fraction, const char *text, int64_t at);
+struct reeve_value *worker_work_checks_value(const struct worker_work *work); // LIST; NULL = none are declared
+struct reeve_value *worker_work_value(const struct worker_work *work);        // MAP; NULL = nothing was told
 
 // session.c
 void worker_session_init(struct reeve_worker *worker);

@@ -24,7 +24,6 @@ struct load {
 };
 static struct load *loads;
 static size_t loads_len;
-static bool draining; // say so when the last one is over
 static struct block {
     struct block *next;
 } * blocks;
@@ -49,7 +48,7 @@ static void forget(struct load *load)
     }
     *at = load->next;
     loads_len--;
-    reeve_worker_set_jobs(load->worker, (int64_t)loads_len);
+    probe_jobs_changed(load->worker);
     reeve_timer_close(&load->timer, closed);
 }
 
@@ -60,12 +59,7 @@ static void finish(struct load *load)
         reeve_put_int(result, "ms", load->ms);
     }
     (void)reeve_call_done(load->call, result, NULL); /* always OK */
-    struct reeve_worker *worker = load->worker;
     forget(load);
-    if (draining && loads_len == 0) {
-        draining = false;
-        reeve_worker_drained(worker);
-    }
 }
 
 static void wake(struct reeve_timer *timer, void *arg)
@@ -113,7 +107,7 @@ static enum reeve_err begin(struct reeve_worker *worker, struct reeve_call *call
     loads_len++;
     reeve_timer_init(reeve_worker_loop(worker), &load->timer, fire, load);
     reeve_timer_start(&load->timer, delay_ms, 0);
-    reeve_worker_set_jobs(worker, (int64_t)loads_len);
+    probe_jobs_changed(worker);
     return REEVE_OK; // the call is finished by the timer
 }
 
@@ -172,12 +166,9 @@ enum reeve_err probe_allocate(struct reeve_worker *worker, struct reeve_call *ca
     return reeve_call_done(call, result, NULL);
 }
 
-void probe_load_drain(struct reeve_worker *worker)
+int64_t probe_loads(void)
 {
-    draining = loads_len > 0;
-    if (!draining) {
-        reeve_worker_drained(worker);
-    }
+    return (int64_t)loads_len;
 }
 
 void probe_load_stop(void)

@@ -1,6 +1,6 @@
 // A worker in C: a table of commands, a table of configuration, a main of one line. The SDK does the rest.
 // This file is the example of docs/worker-sdk.md.
-// Must not: grow; what a command needs beyond a few lines is in load.c and fault.c.
+// Must not: grow; what a command needs beyond a few lines is in load.c, work.c and fault.c.
 #include "probe.h"
 
 #include <reeve/log.h>
@@ -14,6 +14,18 @@ static enum reeve_err echo(struct reeve_worker *worker, struct reeve_call *call,
     (void)worker; /* answers from the call alone */
     (void)why;    /* can't fail */
     return reeve_call_done(call, reeve_value_clone(reeve_call_args(call)), NULL);
+}
+
+static enum reeve_err belongs(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why)
+{
+    struct reeve_value *result = reeve_value_map();
+    if (result == NULL) {
+        return reeve_fail(why, REEVE_NOMEM, "no memory for the answer");
+    }
+    reeve_put_str_opt(result, "pool", reeve_worker_pool(worker));
+    reeve_put_str_opt(result, "account", reeve_worker_account(worker));
+    reeve_put_int(result, "fence", reeve_worker_fence(worker));
+    return reeve_call_done(call, result, NULL);
 }
 
 #define ARGS(...) ((const struct reeve_worker_arg[]){__VA_ARGS__, {0}})
@@ -36,6 +48,34 @@ static const struct reeve_worker_command commands[] = {
      .args = ARGS({"ms", "duration", true, "How long; at most 1h."},
                   {"block", "bool", false, "On the loop itself: no heartbeat, no command until it is over."}),
      .run = probe_spin},
+    {.name = "busy",
+     .summary = "Says that so many jobs are in hand.",
+     .main_arg = "jobs",
+     .args = ARGS({"jobs", "int", true, "0 = idle. What sleeps and spins counts as well."}),
+     .run = probe_busy},
+    {.name = "unsafe",
+     .summary = "Says that it is not safe to stop it now; without a reason: that it is.",
+     .main_arg = "reason",
+     .args = ARGS({"reason", "string", false, "An order is open."}),
+     .run = probe_unsafe},
+    {.name = "check",
+     .summary = "Declares a check of its own domain, or renews it.",
+     .args = ARGS({"name", "string", true, "Of the check."}, {"ok", "bool", false, "Preset true."},
+                  {"value", "real", false, "Measured."}, {"warn", "real", false, "Threshold."},
+                  {"fail", "real", false, "Threshold."}, {"message", "string", false, "For people."},
+                  {"clear", "bool", false, "It is watched no more."}),
+     .main_arg = "name",
+     .run = probe_check},
+    {.name = "count",
+     .summary = "Says that so many more jobs ended.",
+     .args = ARGS({"done", "int", false, "Well."}, {"failed", "int", false, "Not well."}),
+     .run = probe_count},
+    {.name = "progress",
+     .summary = "Says how far the job in hand is.",
+     .args = ARGS({"fraction", "real", true, "0..1; below 0: it tells none."}, {"text", "string", false, "What it is at."}),
+     .main_arg = "fraction",
+     .run = probe_progress},
+    {.name = "belongs", .summary = "Answers with pool, account and fencing number.", .run = belongs},
     {.name = "crash",
      .summary = "Ends itself by a signal.",
      .main_arg = "signal",
@@ -136,7 +176,7 @@ int main(int argc, char **argv)
         .config_record = &config_record,
         .start = start,
         .configure = configure,
-        .drain = probe_load_drain,
+        .drain = probe_drain,
         .stop = stop,
     };
     return reeve_worker_main(argc, argv, &program);

@@ -1,5 +1,6 @@
 // reeve-worker-probe: commands that do on purpose what workers do by accident, for tests and diagnosis.
-// main.c has the tables and the simple commands; load.c uses memory and time, fault.c breaks things.
+// main.c has the tables and the simple commands; load.c uses memory and time, work.c says what it is told to say about its work,
+// fault.c breaks things.
 // Must not: be left running where somebody could crash what matters; it is a probe.
 #ifndef PROBE_H
 #define PROBE_H
@@ -14,8 +15,16 @@ struct probe_config {
 enum reeve_err probe_sleep(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
 enum reeve_err probe_allocate(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
 enum reeve_err probe_spin(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
-void probe_load_drain(struct reeve_worker *worker); // drained once the last sleep or spin is over
+int64_t probe_loads(void); // sleeps and spins in hand
 void probe_load_stop(void); // ends sleeps and spins, frees what was allocated
+
+enum reeve_err probe_busy(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+enum reeve_err probe_unsafe(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+enum reeve_err probe_check(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+enum reeve_err probe_count(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+enum reeve_err probe_progress(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
+void probe_jobs_changed(struct reeve_worker *worker); // says how many are in hand, and `drained` when that was the last
+void probe_drain(struct reeve_worker *worker); // drained once the last sleep, spin and `busy` is over
 
 enum reeve_err probe_crash(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
 enum reeve_err probe_hang(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);

@@ -73,7 +73,8 @@ struct reeve_value *reeve_process_value(const struct reeve_process_record *recor
 //   epoch run state(online|offline) availability reason pid type version capabilities[] commands[] jobs safe_to_stop
 //   unsafe_reason heartbeat_ms ttl_ms started_at at
 //   checks[{name ok value warn fail message}]: what a worker watches in its own domain
-//   work{done failed progress text}: counters since its start, and the progress (0..1) of the job in hand
+//   work{done failed progress text progress_at}: counters since its start, the progress (0..1) of the job in hand and when that
+//   was last another
 // state offline = a clean goodbye [session-4]. commands: [{name summary args:[{name type required doc}]}].
 struct reeve_worker_status {
     uint64_t epoch;

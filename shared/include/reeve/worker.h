@@ -55,8 +55,8 @@ struct reeve_worker_program {
     // New configuration by `configure`; checked against config_record before. Failure keeps the old.
     enum reeve_err (*configure)(struct reeve_worker *worker, const void *config, const struct reeve_value *tree,
                                 struct reeve_why *why);
-    void (*pause)(struct reeve_worker *worker);
-    void (*resume)(struct reeve_worker *worker);
+    void (*pause)(struct reeve_worker *worker);  // it may take no new work from now on: `pause`, or `offline`
+    void (*resume)(struct reeve_worker *worker); // it may again: nothing of pause, drain and offline is left
     // Take no new work, finish what is in hand, then reeve_worker_drained(). NULL = drained at once.
     void (*drain)(struct reeve_worker *worker);
     // Just before the goodbye: stop what is yours on the loop, end the calls you keep. Those you do not end are cancelled
@@ -76,6 +76,11 @@ struct reeve_bus *reeve_worker_bus(struct reeve_worker *worker);
 const char *reeve_worker_name(const struct reeve_worker *worker);
 const char *reeve_worker_node(const struct reeve_worker *worker);
 int64_t reeve_worker_run(const struct reeve_worker *worker);    // 0 = by hand
+// Under a lease: the fencing number, which only grows; whoever writes to something shared sends it along, so that a former
+// holder can be refused there. 0 = under none.
+int64_t reeve_worker_fence(const struct reeve_worker *worker);
+const char *reeve_worker_pool(const struct reeve_worker *worker);    // NULL = of none
+const char *reeve_worker_account(const struct reeve_worker *worker); // NULL = of none
 uint64_t reeve_worker_epoch(const struct reeve_worker *worker);
 const void *reeve_worker_config(const struct reeve_worker *worker); // decoded by config_record, or NULL
 const struct reeve_value *reeve_worker_config_value(const struct reeve_worker *worker);
@@ -89,6 +94,19 @@ enum reeve_err reeve_worker_capability_add(struct reeve_worker *worker, const ch
 void reeve_worker_drained(struct reeve_worker *worker);
 void reeve_worker_hang(struct reeve_worker *worker, bool on); // tests: stop heartbeat and watchdog, stay connected
 void reeve_worker_leave(struct reeve_worker *worker, int exit_code); // drain, goodbye, exit; a second time does nothing
+
+// Health, into the status as `checks` and `work`. A check that turns goes out at once; values, counters and progress with the next
+// heartbeat, at the latest after 2 s.
+#define REEVE_WORKER_CHECKS_MAX 16
+// Something of its own domain that the worker watches: "quotes_age", value 3.5, warn 5, fail 10. `ok` is what counts; value and thresholds
+// are shown (NAN = left out). The same name again renews it. INVALID: no name; LIMIT: 16 are declared.
+enum reeve_err reeve_worker_check(struct reeve_worker *worker, const char *name, bool ok, double value, double warn, double fail,
+                                  const char *message);
+void reeve_worker_check_clear(struct reeve_worker *worker, const char *name); // not watched any more
+void reeve_worker_count(struct reeve_worker *worker, int64_t done, int64_t failed); // so many more jobs ended well and not
+// Of the job in hand: 0..1, and what it is at. Below 0 or NAN: it tells none. A worker that tells progress is failing a check when it
+// stands still too long with a job in hand, so call it also when only `text` is new.
+void reeve_worker_set_progress(struct reeve_worker *worker, double fraction, const char *text);
 
 // Topics of its own. `metrics` and `progress` are QoS 0 and may be dropped, counted.
 enum reeve_err reeve_worker_event(struct reeve_worker *worker, const char *kind, const struct reeve_value *detail);
@@ -110,21 +128,29 @@ enum reeve_err reeve_worker_post(struct reeve_worker *worker, void (*fn)(struct 
 
 // ---- the contract between daemon and worker: environment ---------------------------------------------------------
 // REEVE_ROOT reeve/v1/local   REEVE_NODE alpha   REEVE_WORKER mm-1   REEVE_RUN 4   REEVE_TYPE probe
+// REEVE_POOL REEVE_ACCOUNT   as the spec says; absent = none          REEVE_FENCE 7   fencing number of this run; absent = none
 // REEVE_BROKER_FILE   JSON file (0600) with the `broker` record of bus.h, credentials included
 // REEVE_CONFIG_FILE   JSON file (0600) with the worker's `config`; absent = none
 // REEVE_NOTIFY_FD     descriptor for READY=1, WATCHDOG=1, STATUS=...   REEVE_WATCHDOG_MS   longest silence allowed
 //                     READY=1 comes once, after the first session is ready, or after 5 s without a broker
 // REEVE_LOG_LEVEL     error warning info debug          REEVE_HEARTBEAT_MS  of the status; absent = 20000
+// REEVE_POOL, REEVE_ACCOUNT   where it belongs; absent = nowhere      REEVE_FENCE   fencing number of its lease
 #define REEVE_ENV_ROOT "REEVE_ROOT"
 #define REEVE_ENV_NODE "REEVE_NODE"
 #define REEVE_ENV_WORKER "REEVE_WORKER"
 #define REEVE_ENV_RUN "REEVE_RUN"
 #define REEVE_ENV_TYPE "REEVE_TYPE"
+#define REEVE_ENV_POOL "REEVE_POOL"
+#define REEVE_ENV_ACCOUNT "REEVE_ACCOUNT"
+#define REEVE_ENV_FENCE "REEVE_FENCE"
 #define REEVE_ENV_BROKER_FILE "REEVE_BROKER_FILE"
 #define REEVE_ENV_CONFIG_FILE "REEVE_CONFIG_FILE"
 #define REEVE_ENV_NOTIFY_FD "REEVE_NOTIFY_FD"
 #define REEVE_ENV_WATCHDOG_MS "REEVE_WATCHDOG_MS"
 #define REEVE_ENV_LOG_LEVEL "REEVE_LOG_LEVEL"
 #define REEVE_ENV_HEARTBEAT_MS "REEVE_HEARTBEAT_MS"
+#define REEVE_ENV_POOL "REEVE_POOL"
+#define REEVE_ENV_ACCOUNT "REEVE_ACCOUNT"
+#define REEVE_ENV_FENCE "REEVE_FENCE"
 
 #endif

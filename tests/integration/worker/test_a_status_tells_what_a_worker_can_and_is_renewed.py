@@ -13,7 +13,8 @@ def test_a_status_declares_commands_with_their_arguments(start, operator, versio
     assert status["heartbeat_ms"] == 20000 and status["ttl_ms"] == 60000
     assert abs(status["epoch"] - time.time() * 1000) < 60000
     commands = {c["name"]: c for c in status["commands"]}
-    assert set(commands) == {"echo", "sleep", "allocate", "spin", "crash", "hang", "exit"}
+    assert set(commands) == {"echo", "sleep", "allocate", "spin", "crash", "hang", "exit", "busy", "unsafe", "check",
+                             "count", "progress", "belongs"}
     assert commands["sleep"]["args"][0]["name"] == "ms" and commands["sleep"]["args"][0]["required"] is True
 
 
