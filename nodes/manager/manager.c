@@ -191,6 +191,12 @@ enum reeve_err manager_subscribe(struct manager *manager, const char *filter_bel
                                handler, arg, why);
 }
 
+void manager_unsubscribe(struct manager *manager, const char *filter_below_root)
+{
+    char filter[REEVE_TOPIC_SIZE];
+    (void)reeve_bus_unsubscribe(manager->bus, reeve_topic_make(filter, manager->config.manager.root, "%s", filter_below_root)); /* not there = done */
+}
+
 // A client names itself by its username in reply/<client>/ : that is what the broker's rights are made for.
 static const char *client_name(const struct manager *manager)
 {

@@ -86,6 +86,7 @@ void manager_event(struct manager *manager, const char *topic, const char *kind,
 void manager_after_commit(struct manager *manager, void (*fn)(struct manager *manager, bool committed, void *arg), void *arg);
 enum reeve_err manager_subscribe(struct manager *manager, const char *filter_below_root, unsigned flags,
                                  reeve_bus_handler *handler, void *arg, struct reeve_why *why);
+void manager_unsubscribe(struct manager *manager, const char *filter_below_root);
 
 // ---- command.c: commands in -----------------------------------------------------------------------------------------
 
