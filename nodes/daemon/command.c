@@ -379,7 +379,8 @@ static void take_decoded(struct daemon *daemon, const struct op *op, const struc
                "reply_to is no reply topic: below the root only reply/<client>/<id> is answered");
         return;
     }
-    if (!in_time(daemon, command, full_topic) || was_here_before(daemon, command, full_topic)) {
+    bool repeatable = op->flags & OP_QUIET;
+    if (!in_time(daemon, command, full_topic) || (!repeatable && was_here_before(daemon, command, full_topic))) {
         return;
     }
     struct pending *pending = pending_new(daemon, op, full_topic, topic->worker, command);

@@ -313,9 +313,12 @@ static void heartbeat(struct reeve_timer *timer, void *arg)
         renew_above(daemon, (uint64_t)daemon->epoch_floor - 1, "a higher epoch was seen");
     }
     publish_node(daemon, false);
-    // +-10 %, so that many nodes do not speak at once
+    // +-10 %, so that many nodes do not speak at once; never later than a lease needs it
     int64_t base = daemon->config.node.heartbeat_ms;
-    reeve_timer_start(timer, base - base / 10 + (int64_t)(random % (uint32_t)(base / 5 + 1)), 0);
+    int64_t latest = lease_heartbeat_ms(daemon);
+    int64_t spread = latest < base ? latest / 10 : base / 5;
+    base = latest < base ? latest : base;
+    reeve_timer_start(timer, base - base / 10 + (int64_t)(random % (uint32_t)(spread + 1)), 0);
 }
 
 static void metrics(struct reeve_timer *timer, void *arg)

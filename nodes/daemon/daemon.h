@@ -8,6 +8,7 @@
 //   command.c    commands in: checks, journal, dispatch     pending.c  commands in hand, until their terminal reply
 //   select.c     which workers a command means              ops_*.c    what each op does
 //   publish.c    records, events, audit, metrics            logs.c     log lines on request
+//   lease.c      what a lease's renewal is worth (pure)
 //
 // One thread, one loop. A turn: what arrived is applied in memory and written to the store's transaction; at the end
 // of the turn it is committed, and only then what it announced leaves (`daemon_after_commit`).
@@ -16,6 +17,7 @@
 
 #include "cgroup.h"
 #include "config.h"
+#include "lease.h"
 #include "run.h"
 #include "store.h"
 
@@ -58,6 +60,8 @@ struct worker {
     int64_t files_version; // of the spec its handed files were written for
     bool stored_wanted; // as the store has it
     int64_t stored_restarts;
+    int64_t lease_base_mono; // when the beat was sent whose answer granted the lease; 0 = none
+    bool lease_waits; // wanted, and nothing is in the way but that it has no lease
     off_t log_start; // size of its log file when the newest run was launched
 
     bool intended;         // a command of this turn is about it and not yet carried out
@@ -82,7 +86,7 @@ struct after_commit { // what waits for the commit of the turn
 
 struct daemon_counters {
     uint64_t commands, refused, malformed, duplicates, expired, retained, store_failures, spawns, spawn_failures, exits,
-        oom_kills, lost_runs, events, turns;
+        oom_kills, lost_runs, events, turns, leases_refused;
 };
 
 struct daemon {
@@ -116,6 +120,7 @@ struct daemon {
     int64_t housekept_mono;
     int64_t malformed_told_mono;
     uint64_t event_seq;
+    struct lease_beats beats;
     struct daemon_counters counters;
 };
 
@@ -146,6 +151,12 @@ enum reeve_err worker_store_spec(struct daemon *daemon, const struct worker *wor
                                  const char *origin, bool wanted, struct reeve_why *why);
 extern const struct run_handlers worker_run_handlers;
 void worker_ready(struct worker *worker, const char *cause); // by probe.c
+
+// ops_lease.c
+int64_t worker_lease_until(const struct worker *worker); // CLOCK_BOOTTIME ms; 0 = none
+bool worker_lease_permits(const struct worker *worker);  // without self_stop_after always
+void worker_lease_tell(struct worker *worker);           // to its run
+int64_t lease_heartbeat_ms(const struct daemon *daemon); // how often the node has to speak
 
 // spawn.c
 enum reeve_err worker_spawn(struct worker *worker, struct reeve_why *why);
@@ -236,6 +247,7 @@ struct reeve_value *pending_targets_value(const struct pending *pending, bool pl
 #define OP_OVERTAKES 8u // stop, kill: also when the disk refuses
 #define OP_READS 16u    // changes nothing: not journaled
 #define OP_ADMITS_NEW 32u // refused while the node drains or leaves
+#define OP_QUIET 128u // comes all the time: no audit and no log line when it is done, and may be repeated
 #define OP_ONCE 64u // not to be repeated after a restart of the daemon: its outcome is then unknown
 
 struct op {
@@ -261,7 +273,7 @@ const struct op *op_at(size_t index); // for documentation; NULL past the end
 // select.c: args `workers` (name, glob, list of them), `type`, `exchange`, `labels`, `state`, `all`. NOENT when a name fits nothing, with near names.
 enum reeve_err select_workers(struct pending *pending, struct reeve_why *why);
 
-// ops_lifecycle.c, ops_apply.c, ops_node.c, logs.c
+// ops_lifecycle.c, ops_apply.c, ops_node.c, ops_lease.c, logs.c
 enum reeve_err op_start_prepare(struct pending *pending, struct reeve_why *why);
 enum reeve_err op_stop_prepare(struct pending *pending, struct reeve_why *why);
 enum reeve_err op_kill_prepare(struct pending *pending, struct reeve_why *why);
@@ -281,6 +293,7 @@ void op_apply_act(struct pending *pending);
 void op_list_act(struct pending *pending);
 void op_describe_act(struct pending *pending);
 void op_logs_act(struct pending *pending);
+void op_renew_act(struct pending *pending);
 void op_drain_act(struct pending *pending);
 void op_undrain_act(struct pending *pending);
 void op_reload_act(struct pending *pending);

@@ -13,6 +13,7 @@ static const char *const args_list[] = {SELECTOR, "offset", "limit", NULL};
 static const char *const args_logs[] = {SELECTOR, "tail", "follow", NULL};
 static const char *const args_drain[] = {"stop", NULL};
 static const char *const args_shutdown[] = {"workers", NULL};
+static const char *const args_renew[] = {"beat", "leases", NULL};
 static const char *const args_none[] = {NULL};
 
 #define BOTH (OP_NODE | OP_WORKER)
@@ -47,6 +48,8 @@ static const struct op ops[] = {
     {.name = "logs", .flags = BOTH | OP_SELECTS | OP_READS, .main_arg_node = "workers", .main_arg_worker = "tail",
      .args = args_logs, .prepare = op_logs_prepare, .act = op_logs_act,
      .doc = "The last `tail` lines; `follow` (a duration, at most 10m, renewed by asking again) publishes new ones on `log`."},
+    {.name = "renew", .flags = OP_NODE | OP_READS | OP_QUIET, .args = args_renew, .act = op_renew_act,
+     .doc = "Leases, see there: `beat` of the status that is answered, `leases` {worker: fence}. Done with `renewed` and `refused` {worker: why}."},
     {.name = "reload", .flags = OP_NODE, .args = args_none, .prepare = op_reload_prepare, .act = op_reload_act,
      .plan = op_reload_plan, .doc = "Read the configuration file again; says what was added, changed, restarted, removed."},
     {.name = "shutdown", .flags = OP_NODE, .main_arg_node = "workers", .args = args_shutdown,

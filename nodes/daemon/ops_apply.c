@@ -106,6 +106,11 @@ static enum reeve_err prepare_spec(struct pending *pending, struct reeve_spec *s
     if (err == REEVE_OK) {
         err = spawn_check(&daemon->config, spec, &reason);
     }
+    if (err == REEVE_OK && worker != NULL && spec->fence < worker->spec.fence &&
+        (spec->fence > 0 || spec->self_stop_after_ms > 0)) { // of somebody whose turn is over [lease-6]
+        err = reeve_fail(&reason, REEVE_CONFLICT, "fence %lld is below %lld, which this worker has already",
+                         (long long)spec->fence, (long long)worker->spec.fence);
+    }
     if (err == REEVE_OK && worker != NULL && worker->removing) {
         err = reeve_fail(&reason, REEVE_CONFLICT, "it is being removed; apply it again when it is gone");
     }

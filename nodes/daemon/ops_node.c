@@ -89,6 +89,10 @@ static struct reeve_value *describe_worker(const struct worker *worker)
     reeve_put_str(map, "origin", worker->origin);
     reeve_put_int(map, "version", worker->spec_version);
     reeve_put_int(map, "created_at", worker->created_at);
+    if (worker->spec.self_stop_after_ms > 0) {
+        const int64_t left_ms = worker_lease_until(worker) - reeve_clock_mono_ms();
+        reeve_put_int(map, "lease_left_ms", left_ms > 0 ? left_ms : 0);
+    }
     int64_t memory;
     int64_t cpu_us;
     if (cgroup_usage(worker->daemon->cgroups, worker->name, &memory, &cpu_us)) {
@@ -118,6 +122,7 @@ static void put_counters(const struct daemon *daemon, struct reeve_value *map)
         {"lost_runs", counters->lost_runs},
         {"events", counters->events},
         {"turns", counters->turns},
+        {"leases_refused", counters->leases_refused},
         {"commands_in_hand", reeve_map_len(daemon->commands)},
     };
     struct reeve_value *values = reeve_value_map();

@@ -125,6 +125,11 @@ struct terminal { // what is sent once the journal has it
     char message[512];
 };
 
+static bool is_noise(const struct pending *pending, enum reeve_phase phase)
+{
+    return pending->op != NULL && (pending->op->flags & OP_QUIET) && phase == REEVE_PHASE_DONE;
+}
+
 static void send_terminal(struct daemon *daemon, bool committed, const struct reeve_why *why, void *arg)
 {
     struct terminal *terminal = arg;
@@ -134,7 +139,9 @@ static void send_terminal(struct daemon *daemon, bool committed, const struct re
                   reeve_phase_text(terminal->reply.phase), why->text);
     }
     send_reply(pending, &terminal->reply);
-    publish_audit(daemon, pending, terminal->reply.phase, terminal->reply.code, terminal->reply.message);
+    if (!is_noise(pending, terminal->reply.phase)) {
+        publish_audit(daemon, pending, terminal->reply.phase, terminal->reply.code, terminal->reply.message);
+    }
     reeve_value_free(terminal->result);
     free(terminal);
     pending_free(pending);
@@ -172,7 +179,8 @@ void pending_finish(struct pending *pending, enum reeve_phase phase, enum reeve_
     terminal->pending = pending;
     terminal->result = result;
     terminal->reply = make_reply(pending, phase, err, terminal->message, result);
-    reeve_log(REEVE_LOG_INFO, "command", "id=%s op=%s phase=%s code=%s", pending->command.id,
+    reeve_log(is_noise(pending, phase) ? REEVE_LOG_DEBUG : REEVE_LOG_INFO, "command", "id=%s op=%s phase=%s code=%s",
+              pending->command.id,
               pending->op != NULL ? pending->op->name : "?", reeve_phase_text(phase), reeve_err_text(err));
     if (!pending->journaled) {
         send_terminal(pending->daemon, true, NULL, terminal);
@@ -328,6 +336,8 @@ void pending_target_check(struct pending *pending, struct target *target, const 
             put_exit(target, worker);
         }
         target_settle(pending, target, TARGET_DONE, REEVE_OK, NULL);
+    } else if (target->goal == GOAL_RUNNING && worker->lease_waits) {
+        target_settle(pending, target, TARGET_DONE, REEVE_OK, worker->why); // what can be done here is done
     } else if (target->goal == GOAL_RUNNING && worker->machine.state == REEVE_STATE_FAILED) {
         target_settle(pending, target, TARGET_FAILED, REEVE_CONFLICT, worker->why);
     } else if (target->goal == GOAL_RUNNING && worker->machine.state == REEVE_STATE_STOPPED &&

@@ -45,6 +45,7 @@ void publish_node(struct daemon *daemon, bool goodbye)
 {
     struct sysinfo info = {0};
     (void)sysinfo(&info);
+    const int64_t heartbeat_ms = lease_heartbeat_ms(daemon);
     struct reeve_node_status status = {
         .epoch = reeve_bus_epoch(daemon->bus),
         .state = goodbye ? "offline" : daemon->draining ? "draining" : "online",
@@ -57,11 +58,12 @@ void publish_node(struct daemon *daemon, bool goodbye)
         .pid = getpid(),
         .started_at = daemon->started_at,
         .at = reeve_clock_wall_ms(),
-        .heartbeat_ms = daemon->config.node.heartbeat_ms,
-        .ttl_ms = 3 * daemon->config.node.heartbeat_ms,
+        .heartbeat_ms = heartbeat_ms,
+        .ttl_ms = 3 * heartbeat_ms,
         .cpus = sysconf(_SC_NPROCESSORS_ONLN),
         .memory_bytes = (int64_t)info.totalram * info.mem_unit,
         .workers_max = daemon->config.node.workers_max,
+        .beat = goodbye ? 0 : lease_beat(&daemon->beats, reeve_clock_mono_ms()), // before it leaves [lease-4]
     };
     count_workers(daemon, &status);
     char topic[REEVE_TOPIC_SIZE];
@@ -123,6 +125,10 @@ struct reeve_value *process_value(const struct worker *worker)
         .origin = worker->origin,
         .capabilities = &worker->spec.capabilities,
         .labels = worker->spec.labels,
+        .pool = worker->spec.pool,
+        .account = worker->spec.account,
+        .attributes = worker->spec.attributes,
+        .fence = worker->spec.fence,
         .spec_version = worker->spec_version,
         .pid = worker->pid,
         .started_at = worker->pid != 0 ? worker->started_at : 0,

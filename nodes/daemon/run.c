@@ -205,6 +205,9 @@ static bool send_command(const struct run *run, enum run_command command)
 {
     struct shim_msg msg = {0};
     switch (command) {
+    case RUN_SEND_LEASE:
+        msg.lease = (struct shim_lease){.until_ms = run->lease_until_ms, .grace_ms = run->lease_grace_ms};
+        return send_msg(run, SHIM_LEASE, &msg, sizeof(msg.lease));
     case RUN_SEND_STOP:
         msg.stop.grace_ms = run->stop_grace_ms;
         return send_msg(run, SHIM_STOP, &msg, sizeof(msg.stop));
@@ -248,6 +251,13 @@ void run_stop(struct run *run, int64_t grace_ms)
 void run_kill(struct run *run)
 {
     command(run, RUN_SEND_KILL);
+}
+
+void run_lease(struct run *run, int64_t until_ms, int64_t grace_ms)
+{
+    run->lease_until_ms = until_ms;
+    run->lease_grace_ms = grace_ms;
+    command(run, RUN_SEND_LEASE);
 }
 
 void run_watch_log(struct run *run, bool on)
@@ -479,6 +489,8 @@ static void put_plan(struct reeve_buf *buf, const struct run_plan *plan)
     put_i64(buf, "stop_signal", plan->stop_signal == 0 ? STOP_SIGNAL : plan->stop_signal);
     put_i64(buf, "stop_grace_ms", plan->stop_grace_ms);
     put_i64(buf, "watchdog_ms", plan->watchdog_ms);
+    put_i64(buf, "lease_until_ms", plan->lease_until_ms);
+    put_i64(buf, "lease_grace_ms", plan->lease_grace_ms);
     put_i64(buf, "ready", (int64_t)plan->ready);
     put_i64(buf, "log_bytes_max", plan->log_bytes_max);
     put_i64(buf, "log_files_max", plan->log_files_max);

@@ -39,6 +39,8 @@ struct run_plan {
     int64_t nofile;   // 0 = as the daemon
     int stop_signal;  // 0 = SIGTERM
     int64_t stop_grace_ms;
+    int64_t lease_until_ms; // CLOCK_BOOTTIME ms by which its group is dead unless run_lease() says otherwise; 0 = no lease
+    int64_t lease_grace_ms; // the stop signal goes out this long before
     int64_t watchdog_ms; // 0 = none; counts from ready (NOTIFY) or start; SIGABRT, then SIGKILL of the group after 2 s
     enum run_ready ready;
     int64_t log_bytes_max; // of one file
@@ -57,7 +59,7 @@ struct run_outcome {
     bool core;
     bool oom;
     // "exit", "signal", "exec" (could not be executed: `error` says why), "watchdog", "stop" (ended after a stop was
-    // asked), "kill" (grace time over or kill asked), "lost" (the shim died, outcome unknown), "host" (the host
+    // asked), "kill" (grace time over or kill asked), "lease" (ended because its lease was not prolonged), "lost" (the shim died, outcome unknown), "host" (the host
     // restarted)
     char cause[16];
     char error[160];  // exec: "execve /no/such: No such file or directory"
@@ -115,6 +117,9 @@ void *run_arg(const struct run *run);
 // grace_ms < 0 = the plan's. A second stop can shorten the grace time, not prolong it, and does not repeat the signal.
 void run_stop(struct run *run, int64_t grace_ms);
 void run_kill(struct run *run); // SIGKILL to process, group and descendants
+// Moves the deadline of a run under a lease; until_ms 0 takes it away. Kept by the shim, so it holds without this daemon.
+// A run whose stop signal has gone out because of its lease can't be saved any more: it ends.
+void run_lease(struct run *run, int64_t until_ms, int64_t grace_ms);
 enum reeve_err run_signal(struct run *run, int signal, struct reeve_why *why); // to the process alone
 void run_watch_log(struct run *run, bool on);
 // Let go of it without ending it (the daemon leaves, the shim stays). Frees the run.

@@ -10,7 +10,7 @@
 
 #include "shim/plan.h"
 
-enum run_command { RUN_SEND_STOP, RUN_SEND_KILL, RUN_SEND_WATCH, RUN_SEND_COUNT };
+enum run_command { RUN_SEND_LEASE, RUN_SEND_STOP, RUN_SEND_KILL, RUN_SEND_WATCH, RUN_SEND_COUNT };
 
 struct run {
     const struct run_host *host;
@@ -32,6 +32,7 @@ struct run {
     unsigned unsent;
     int64_t stop_grace_ms;
     bool watch_log;
+    int64_t lease_until_ms, lease_grace_ms;
 
     uint64_t lost_delay_ms; // between two rounds of ending what a dead shim has left
     uv_poll_t poll;

@@ -218,6 +218,12 @@ static enum reeve_err make_env(const struct worker *worker, const struct identit
     (void)snprintf(number, sizeof number, "%" PRId64, worker->last_run);
     env_add(env, &err, REEVE_ENV_RUN, number);
     env_add(env, &err, REEVE_ENV_TYPE, worker->spec.type);
+    env_add(env, &err, REEVE_ENV_POOL, worker->spec.pool);
+    env_add(env, &err, REEVE_ENV_ACCOUNT, worker->spec.account);
+    if (worker->spec.fence > 0) {
+        (void)snprintf(number, sizeof number, "%" PRId64, worker->spec.fence);
+        env_add(env, &err, REEVE_ENV_FENCE, number);
+    }
     worker_path(worker, "broker.json", path, sizeof path);
     env_add(env, &err, REEVE_ENV_BROKER_FILE, path);
     if (worker->spec.config != NULL) {
@@ -285,6 +291,8 @@ static enum reeve_err start_run(struct worker *worker, const struct identity *id
         .nofile = worker->spec.nofile,
         .stop_signal = worker->spec.stop.signal,
         .stop_grace_ms = worker->spec.stop.grace_ms,
+        .lease_until_ms = worker_lease_until(worker),
+        .lease_grace_ms = lease_grace(&worker->spec),
         .watchdog_ms = worker->spec.watchdog_ms,
         .ready = plan_ready(&worker->spec),
         .log_bytes_max = worker->spec.log.max_size_bytes,

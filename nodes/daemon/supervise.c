@@ -151,6 +151,9 @@ static void exit_text(const struct worker *worker, char *buf, size_t buf_len)
     } else if (strcmp(end->cause, "watchdog") == 0) {
         (void)snprintf(buf, buf_len, "watchdog: no sign of life for %s",
                        reeve_duration_format(worker->spec.watchdog_ms, limit));
+    } else if (strcmp(end->cause, "lease") == 0) {
+        (void)snprintf(buf, buf_len, "lease ended: no renewal for %s",
+                       reeve_duration_format(worker->spec.self_stop_after_ms, limit));
     } else if (strcmp(end->cause, "lost") == 0) {
         (void)snprintf(buf, buf_len, "outcome lost: its shim was killed");
     } else if (strcmp(end->cause, "host") == 0) {
@@ -173,9 +176,29 @@ static bool ended_as_asked(const struct run_outcome *end)
     return end->code == 0 && end->signal == 0;
 }
 
+static bool ended_by_lease(const struct worker *worker)
+{
+    return worker->has_exit && strcmp(worker->exit.cause, "lease") == 0;
+}
+
+static void compose_waiting(struct worker *worker)
+{
+    char text[224] = "";
+    const bool told = ended_by_lease(worker) && worker->ended_run == worker->last_run;
+    if (told) {
+        exit_text(worker, text, sizeof text);
+    }
+    (void)snprintf(worker->why, sizeof worker->why, "%s%swaits for its lease from the manager", text,
+                   told ? " · " : "");
+}
+
 static void compose_why(struct worker *worker)
 {
     worker->why[0] = '\0';
+    if (worker->lease_waits) {
+        compose_waiting(worker);
+        return;
+    }
     if (!worker->has_exit) {
         return;
     }
@@ -280,15 +303,38 @@ static void drop_what_state_may_not_own(struct worker *worker)
     }
 }
 
+// No process without a lease [lease-2]: to the machine it is as if the run had ended before it began, by nobody's fault. It
+// stays wanted, and the renewal that comes starts it.
+static bool bar_without_lease(struct worker *worker, struct reeve_step *step)
+{
+    if (!(step->effects & REEVE_EFFECT_SPAWN) || worker_lease_permits(worker)) {
+        return false;
+    }
+    (void)reeve_machine_step(&worker->machine, REEVE_EVENT_EXIT_FINAL); /* STARTING takes every exit */
+    step->effects &= ~(unsigned)REEVE_EFFECT_SPAWN;
+    step->changed = worker->machine.state != step->from;
+    worker->next_start_at = 0;
+    if (worker->daemon->leave_step == 0) {
+        reeve_timer_start(&worker->daemon->heartbeat, 0, 0); // the manager answers a status: say one now
+    }
+    return true;
+}
+
 enum reeve_err worker_step(struct worker *worker, enum reeve_event event, const char *cause, struct reeve_why *why)
 {
     struct reeve_step step = reeve_machine_step(&worker->machine, event);
     if (step.err != REEVE_OK) {
         return reeve_fail(why, step.err, "%s", step.reason);
     }
+    const bool waited = worker->lease_waits;
+    const bool barred = bar_without_lease(worker, &step);
+    worker->lease_waits =
+        barred || (waited && worker->machine.state == REEVE_STATE_STOPPED && worker->machine.wanted);
+    if (step.changed || worker->lease_waits != waited) {
+        compose_why(worker);
+    }
     if (step.changed) {
         worker->since_at = reeve_clock_wall_ms();
-        compose_why(worker);
         tell_change(worker, step.from, cause);
         drop_what_state_may_not_own(worker);
         bool given_up = worker->machine.state == REEVE_STATE_FAILED || step.from == REEVE_STATE_FAILED;
@@ -324,7 +370,7 @@ static double dice(void)
 static enum reeve_event what_end_means(struct worker *worker)
 {
     bool asked = worker->machine.state == REEVE_STATE_STOPPING && !worker->machine.failing;
-    if (asked) {
+    if (asked || ended_by_lease(worker)) { // the end of a lease is nobody's failure
         return REEVE_EVENT_EXIT_FINAL;
     }
     struct reeve_backoff_policy policy = reeve_spec_backoff(&worker->spec);
@@ -369,7 +415,8 @@ static void take_end(struct worker *worker)
     }
     char cause[224];
     exit_text(worker, cause, sizeof cause);
-    bool over_for_good = event == REEVE_EVENT_EXIT_FINAL && !worker->machine.then_start && !daemon->leaving;
+    bool lease = ended_by_lease(worker);
+    bool over_for_good = event == REEVE_EVENT_EXIT_FINAL && !lease && !worker->machine.then_start && !daemon->leaving;
     if (over_for_good && worker->machine.wanted) {
         worker->machine.wanted =
             false; // its policy says that it is finished; a restarted daemon must not start it again
@@ -384,6 +431,10 @@ static void take_end(struct worker *worker)
         return;
     }
     bool over = worker->machine.state == REEVE_STATE_STOPPED;
+    if (over && lease && worker->machine.wanted && !daemon->leaving) { // with the next lease, which may be there already
+        step_by_itself(worker, REEVE_EVENT_START, cause);
+        over = false;
+    }
     if (over && worker->spec.ttl_ms > 0 && !worker->cleanup_due && !daemon->leaving) {
         cleanup_arm(worker);
     }
@@ -582,7 +633,8 @@ static void adopt_ended(struct worker *worker, const struct run_outcome *outcome
         return;
     }
     // Asked to end by a daemon that left or died on the way to the next run: no failure.
-    const bool asked = strcmp(outcome->cause, "stop") == 0 || strcmp(outcome->cause, "kill") == 0;
+    const bool asked =
+        strcmp(outcome->cause, "stop") == 0 || strcmp(outcome->cause, "kill") == 0 || ended_by_lease(worker);
     const bool host = strcmp(outcome->cause, "host") == 0;
     if (asked || host) {
         worker->machine.state = REEVE_STATE_STOPPED;

@@ -7,4 +7,10 @@
 
 extern const struct reeve_choice reeve_signal_choices[];
 
+// spec_probes.c
+extern const struct reeve_record reeve_spec_probe_record;
+// Rules across probes. `value`: the list as it was given.
+void reeve_spec_probes_check(const struct reeve_records *probes, const struct reeve_value *value, const char *path,
+                             struct reeve_errors *errors);
+
 #endif

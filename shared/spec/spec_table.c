@@ -12,6 +12,7 @@
 #define DURATION_MAX     (INT64_C(366) * 24 * 3600 * 1000) // longer is a mistyped unit
 #define MEMORY_LIMIT_MIN (INT64_C(1) << 20)                // below it no program gets as far as main()
 #define TEXT_MAX         4096                              // a path
+#define LEASE_MIN        1000                              // ms: a third of it is a heartbeat
 #define LABELS_MAX       32 // labels travel in the retained status, which has 8 KiB [topic-5]
 #define LABEL_LEN_MAX    63
 
@@ -324,6 +325,14 @@ static const struct reeve_field spec_fields[] = {
      .min = 0,
      .max = LABELS_MAX,
      .doc = "Free labels for selectors."},
+    {.name = "attributes",
+     .type = REEVE_FIELD_MAP,
+     .offset = AT(attributes),
+     .min = 0,
+     .max = LABELS_MAX,
+     .doc = "Fields of your own, for requirements such as `tier=gold` or `slots>=4`."},
+    {.name = "pool", .type = REEVE_FIELD_NAME, .offset = AT(pool), .doc = "Pool that the worker belongs to."},
+    {.name = "account", .type = REEVE_FIELD_NAME, .offset = AT(account), .doc = "Account that the worker works for."},
     {.name = "desired",
      .type = REEVE_FIELD_CHOICE,
      .offset = AT(desired),
@@ -360,6 +369,20 @@ static const struct reeve_field spec_fields[] = {
      .max = DURATION_MAX,
      .preset = "30s",
      .doc = "With `ttl`: time from the end of the worker to the removal of its record and logs."},
+    {.name = "self_stop_after",
+     .type = REEVE_FIELD_DURATION,
+     .offset = AT(self_stop_after_ms),
+     .min = LEASE_MIN,
+     .max = DURATION_MAX,
+     .doc = "Makes the worker run under a lease: it starts only when a manager grants one, and the node ends it by itself "
+            "when the lease was not renewed for this long. Without it the worker needs no manager."},
+    {.name = "fence",
+     .type = REEVE_FIELD_INT,
+     .offset = AT(fence),
+     .max = INT64_MAX,
+     .preset = "0",
+     .doc = "Fencing number of the lease, in the worker's environment as REEVE_FENCE: a resource that remembers the highest one "
+            "refuses who comes with a lower one. `apply` with a lower one is refused."},
     {.name = "memory_limit",
      .type = REEVE_FIELD_SIZE,
      .offset = AT(memory_limit_bytes),
@@ -402,6 +425,14 @@ static const struct reeve_field spec_fields[] = {
      .max = DURATION_MAX,
      .preset = "0",
      .doc = "With sd_notify: a run that says nothing for this long is ended and counts as a failure. 0 = off."},
+    {.name = "probes",
+     .type = REEVE_FIELD_RECORDS,
+     .offset = AT(probes),
+     .record = &reeve_spec_probe_record,
+     .min = 0,
+     .max = REEVE_SPEC_PROBES_MAX,
+     .doc = "How a program that does not speak Reeve is asked whether it works. Results stand in its process record; the "
+            "node does nothing about them."},
     {.name = "config",
      .type = REEVE_FIELD_VALUE,
      .flags = REEVE_FIELD_SECRET,
@@ -470,20 +501,23 @@ static bool word_valid(const char *text)
     return len > 0 && len <= LABEL_LEN_MAX;
 }
 
-static void check_labels(const struct reeve_spec *spec, const struct reeve_value *labels, const char *path,
-                         struct reeve_errors *errors)
+// Labels and attributes: `value` is what was given, `words` what was decoded of it.
+static void check_words(const struct reeve_value *words, const struct reeve_value *value, const char *path,
+                        const char *key, struct reeve_errors *errors)
 {
     char map_path[REEVE_PATH_SIZE];
     char buf[REEVE_PATH_SIZE];
-    (void)reeve_path_join(map_path, path, "labels");
-    for (size_t i = 0; i < reeve_value_len(spec->labels); i++) {
-        const char *name = reeve_value_key(spec->labels, i);
-        const char *text = reeve_value_text(reeve_value_at(spec->labels, i));
+    const struct reeve_value *given_map = reeve_value_get(value, key);
+    (void)reeve_path_join(map_path, path, key);
+    for (size_t i = 0; i < reeve_value_len(words); i++) {
+        const char *name = reeve_value_key(words, i);
+        const char *text = reeve_value_text(reeve_value_at(words, i));
         if (!word_valid(name)) {
-            reeve_errors_add_at(errors, reeve_value_key_mark(labels, i), reeve_path_join(buf, map_path, name),
-                                "is no label, expected 1 to %d characters without space, ',' and '='", LABEL_LEN_MAX);
+            reeve_errors_add_at(errors, reeve_value_key_mark(given_map, i), reeve_path_join(buf, map_path, name),
+                                "is no %s, expected 1 to %d characters without space, ',' and '='",
+                                key[0] == 'l' ? "label" : "attribute", LABEL_LEN_MAX);
         } else if (!word_valid(text)) {
-            reeve_errors_add(errors, reeve_value_at(labels, i), reeve_path_join(buf, map_path, name),
+            reeve_errors_add(errors, reeve_value_at(given_map, i), reeve_path_join(buf, map_path, name),
                              "has no usable value, expected 1 to %d characters without space, ',' and '='",
                              LABEL_LEN_MAX);
         }
@@ -535,6 +569,18 @@ static void check_limits(const struct reeve_spec *spec, const struct reeve_value
     }
 }
 
+// A fence alone is a number that nothing watches over; allowed, since `acquire` gives one as well.
+static void check_lease(const struct reeve_spec *spec, const struct reeve_value *value, const char *path,
+                        struct reeve_errors *errors)
+{
+    char buf[REEVE_PATH_SIZE];
+    if (spec->self_stop_after_ms > 0 && spec->fence == 0 && sound(errors, path, "fence")) {
+        reeve_errors_warn(errors, reeve_value_get(value, "self_stop_after"),
+                          reeve_path_join(buf, path, "self_stop_after"),
+                          "is given without a fence: whoever renews the lease has to name fence 0");
+    }
+}
+
 static void check_spec(const void *object, const struct reeve_value *value, const char *path,
                        struct reeve_errors *errors)
 {
@@ -542,7 +588,10 @@ static void check_spec(const void *object, const struct reeve_value *value, cons
     char buf[REEVE_PATH_SIZE];
     check_program(spec, value, path, errors);
     check_env(reeve_value_get(value, "env"), path, errors);
-    check_labels(spec, reeve_value_get(value, "labels"), path, errors);
+    check_words(spec->labels, value, path, "labels", errors);
+    check_words(spec->attributes, value, path, "attributes", errors);
+    check_lease(spec, value, path, errors);
+    reeve_spec_probes_check(&spec->probes, reeve_value_get(value, "probes"), path, errors);
     check_capabilities(spec, value, path, errors);
     check_restart_spelling(value, path, errors);
     check_limits(spec, value, path, errors);

@@ -195,6 +195,10 @@ static enum reeve_err refuse_untext(const struct input *in)
 
 static enum reeve_err decode_str(const struct input *in, void *slot)
 {
+    char buf[DESCRIBED_SIZE];
+    if (reeve_value_kind(in->value) == REEVE_INT && (in->field->flags & REEVE_FIELD_SCALAR_OK) != 0) {
+        return copy_text(describe(in->value, buf), slot); // of at most 20 characters: no length to check
+    }
     if (reeve_value_kind(in->value) != REEVE_STR) {
         return refuse_untext(in);
     }

@@ -106,6 +106,7 @@ static const char *cause_of(const struct shim *shim)
     } causes[] = {
         {shim->exec_error[0] != '\0', "exec"},
         {shim->watchdog_hit, "watchdog"},
+        {shim->lease_over, "lease"},
         {shim->kill_sent, "kill"},
         {shim->stop_asked, "stop"},
         {shim->outcome.signal != 0, "signal"},

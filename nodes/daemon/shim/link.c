@@ -168,6 +168,9 @@ static void obey(struct shim *shim, const struct shim_msg *msg)
     case SHIM_KILL:
         ending_kill(shim);
         break;
+    case SHIM_LEASE:
+        lease_set(shim, &msg->lease);
+        break;
     case SHIM_SIGNAL:
         ending_signal(shim, msg->number.number);
         break;

@@ -121,6 +121,7 @@ int main(int argc, char **argv)
         log_open(&shim);
         ending_prepare(&shim);
         spawn_worker(&shim);
+        lease_start(&shim);
     } else {
         (void)snprintf(shim.exec_error, sizeof(shim.exec_error), "plan: %s", error);
         ending_prepare(&shim);

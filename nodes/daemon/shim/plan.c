@@ -36,6 +36,8 @@ static const struct field plan_fields[] = {
     PLAN_FIELD(stop_signal, I64, 0),
     PLAN_FIELD(stop_grace_ms, I64, 0),
     PLAN_FIELD(watchdog_ms, I64, 0),
+    PLAN_FIELD(lease_until_ms, I64, 0),
+    PLAN_FIELD(lease_grace_ms, I64, 0),
     PLAN_FIELD(ready, I64, 0),
     PLAN_FIELD(log_bytes_max, I64, 0),
     PLAN_FIELD(log_files_max, I64, 0),
@@ -181,7 +183,8 @@ static const char *plan_lacks(const struct plan *plan)
         {plan->argv.len == 0, "no argv"},
         {plan->log_dir == NULL, "no log_dir"},
         {plan->stop_signal < 1 || plan->stop_signal > 64, "stop_signal is not a signal"},
-        {plan->stop_grace_ms < 0 || plan->watchdog_ms < 0, "a time is negative"},
+        {plan->stop_grace_ms < 0 || plan->watchdog_ms < 0 || plan->lease_until_ms < 0 || plan->lease_grace_ms < 0,
+         "a time is negative"},
         {plan->log_bytes_max <= 0 || plan->log_files_max < 0, "a bound of the logs is missing"},
         {plan->uid < -1 || plan->uid > UINT32_MAX || plan->gid < -1 || plan->gid > UINT32_MAX, "uid or gid"},
     };

@@ -46,6 +46,8 @@ struct plan {
     int64_t stop_signal;
     int64_t stop_grace_ms;
     int64_t watchdog_ms;
+    int64_t lease_until_ms; // CLOCK_BOOTTIME; 0 = none
+    int64_t lease_grace_ms;
     int64_t ready; // enum plan_ready
     int64_t log_bytes_max;
     int64_t log_files_max;

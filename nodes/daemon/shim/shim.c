@@ -1,5 +1,5 @@
 // The loop: descriptors and deadlines, each with its handler.
-// Must not: decide anything; spawn.c, ending.c, link.c, notify.c and log.c do.
+// Must not: decide anything; spawn.c, ending.c, lease.c, link.c, notify.c and log.c do.
 #include "shim.h"
 
 #include <errno.h>
@@ -54,6 +54,7 @@ void shim_init(struct shim *shim, int signals, int oom_score)
     shim->exit_tmp = -1;
     shim->exec_pipe = -1;
     shim->notify = -1;
+    shim->lease_timer = -1;
     shim->log.dir = -1;
     shim->log.fd = -1;
     shim->log.streams[0] = (struct shim_stream){.fd = -1, .letter = 'o'};
@@ -119,7 +120,8 @@ static void on_stderr(struct shim *shim)
 static void turn(struct shim *shim)
 {
     static void (*const handlers[])(struct shim * shim) = {
-        spawn_on_exec_pipe, notify_on_line, on_stdout, on_stderr, on_signals, link_on_connect, link_on_message,
+        spawn_on_exec_pipe, notify_on_line, on_stdout,       on_stderr,
+        on_signals,         lease_on_timer, link_on_connect, link_on_message,
     };
     enum { COUNT = sizeof(handlers) / sizeof(handlers[0]) };
     struct pollfd polls[COUNT] = {
@@ -128,6 +130,7 @@ static void turn(struct shim *shim)
         {.fd = shim->log.streams[0].fd, .events = POLLIN},
         {.fd = shim->log.streams[1].fd, .events = POLLIN},
         {.fd = shim->signals, .events = POLLIN},
+        {.fd = shim->lease_timer, .events = POLLIN},
         {.fd = shim->listen, .events = POLLIN},
         {.fd = shim->link, .events = (short)(POLLIN | (shim->untold != 0 ? POLLOUT : 0))},
     };

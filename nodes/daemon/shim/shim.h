@@ -72,6 +72,7 @@ struct shim {
     int signals; // signalfd for SIGCHLD
     int exec_pipe;
     int notify;
+    int lease_timer; // timerfd of CLOCK_BOOTTIME: the only deadline that goes on while the machine sleeps
 
     // The main process. pid is 0 once it is reaped.
     pid_t pid;
@@ -80,6 +81,8 @@ struct shim {
     bool stop_asked;
     bool kill_sent; // by a kill command, or because the grace time was over
     bool watchdog_hit;
+    bool lease_over; // the stop signal was sent because the lease ends: nothing prolongs this run any more
+    struct shim_lease lease;
     int wait_status;
     char exec_error[SHIM_ERROR_SIZE];
     int64_t began_boot_ms; // CLOCK_BOOTTIME
@@ -127,6 +130,11 @@ void ending_write(struct shim *shim); // `exit`
 void ending_prepare(struct shim *shim);
 int64_t ending_oom_kills(const struct shim *shim);
 bool ending_is_over(const struct shim *shim);
+
+// lease.c: the time up to which the worker may run, whatever becomes of the daemon.
+void lease_start(struct shim *shim); // by the plan
+void lease_set(struct shim *shim, const struct shim_lease *lease);
+void lease_on_timer(struct shim *shim);
 
 // link.c: the daemon's connection.
 void link_log_grew(struct shim *shim);

@@ -29,6 +29,7 @@ enum shim_kind {
     SHIM_SIGNAL = 34,
     SHIM_WATCH_LOG = 35,
     SHIM_TAKEN = 36, // the outcome is in the daemon's hands
+    SHIM_LEASE = 37, // how long the worker may run from now on
 };
 
 struct shim_head {
@@ -80,6 +81,12 @@ struct shim_stop {
     int64_t grace_ms; // < 0 = the plan's
 };
 
+// A lease [lease-3], in ms of CLOCK_BOOTTIME, which both sides read alike. The last one told counts.
+struct shim_lease {
+    int64_t until_ms; // the group is dead by then; 0 = no lease: it may run for ever
+    int64_t grace_ms; // the stop signal goes out this long before
+};
+
 struct shim_number { // SIGNAL: the signal; WATCH_LOG: 0 or 1
     int32_t number;
     uint32_t reserved;
@@ -94,6 +101,7 @@ struct shim_msg {
         struct shim_log_failed log_failed;
         struct shim_outcome ended;
         struct shim_stop stop;
+        struct shim_lease lease;
         struct shim_number number;
     };
 };
@@ -103,6 +111,7 @@ static_assert(offsetof(struct shim_msg, hello) == 8, "bodies follow the head wit
 static_assert(sizeof(struct shim_hello) == 16 && sizeof(struct shim_started) == 16, "layout of version 1");
 static_assert(sizeof(struct shim_log_failed) == 16 + SHIM_ERROR_SIZE, "layout of version 1");
 static_assert(sizeof(struct shim_outcome) == 32 + SHIM_CAUSE_SIZE + SHIM_ERROR_SIZE, "layout of version 1");
+static_assert(sizeof(struct shim_lease) == 16, "layout of version 1");
 static_assert(sizeof(struct shim_stop) == 8 && sizeof(struct shim_number) == 8, "layout of version 1");
 
 #endif

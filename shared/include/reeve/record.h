@@ -47,7 +47,7 @@ struct reeve_records {
 #define REEVE_FIELD_REQUIRED 1u // missing is an error
 #define REEVE_FIELD_SECRET 2u   // never leaves in a message, log or dump: written as "***"
 #define REEVE_FIELD_INERT 4u    // accepted, not acted upon yet: named in a warning
-#define REEVE_FIELD_SCALAR_OK 8u // STRV: a whole number or boolean is taken as its text. CHOICE: so is a number among the values
+#define REEVE_FIELD_SCALAR_OK 8u // STRV: a whole number or boolean is taken as its text. STR: a whole number is. CHOICE: so is a number among the values
 #define REEVE_FIELD_LIST_ONLY 16u // STRV: a single string is refused, with a hint (an argv is never split by a shell)
 
 struct reeve_field {

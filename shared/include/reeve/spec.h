@@ -21,6 +21,7 @@
 
 #define REEVE_SPECS_MAX 1024                // specs of one file
 #define REEVE_SPEC_PROGRAM_PREFIX "reeve-worker-" // program of a type: reeve-worker-<type>
+#define REEVE_SPEC_PROBES_MAX 16
 
 enum reeve_spec_desired { REEVE_DESIRED_RUNNING, REEVE_DESIRED_STOPPED };
 
@@ -55,6 +56,17 @@ struct reeve_spec_ready {
     int64_t timeout_ms;
 };
 
+// How a program that does not speak Reeve is asked from outside whether it works. Exactly one of tcp, http and exec.
+struct reeve_spec_probe {
+    char *name;
+    char *tcp;             // "host:port", or "port" of 127.0.0.1; NULL
+    char *http;            // "http://host:port/path"; NULL
+    int64_t status;        // http: the status that is expected; 0 = any of 200 to 399
+    struct reeve_strv exec; // argv; exit code 0 is good
+    int64_t interval_ms, timeout_ms, start_after_ms;
+    int64_t threshold;     // failures in a row before it counts as failing
+};
+
 // All strings and trees are owned by the spec; absent ones are NULL or empty. No names are invented on
 // decoding: `name` is NULL when it was not given.
 struct reeve_spec {
@@ -65,7 +77,11 @@ struct reeve_spec {
     char *cwd, *user, *group;
     char *exchange;
     struct reeve_strv capabilities;
-    struct reeve_value *labels; // MAP of strings, or NULL
+    struct reeve_value *labels;     // MAP of strings, or NULL
+    struct reeve_value *attributes; // MAP of strings, or NULL: fields of one's own, for matching
+    char *pool, *account;           // whose it is; NULL
+    int64_t fence;                  // fencing number; only grows for a worker of a name
+    int64_t self_stop_after_ms;     // the worker runs under a lease of this length [lease-1]; 0 = without one
     int desired;                // enum reeve_spec_desired
     struct reeve_spec_restart restart;
     bool auto_restart; // follows restart.policy after decoding (false = never); only a spelling, never encoded
@@ -79,6 +95,7 @@ struct reeve_spec {
     struct reeve_spec_log log;
     struct reeve_spec_ready ready;
     int64_t watchdog_ms; // 0 = off
+    struct reeve_records probes; // of struct reeve_spec_probe
     struct reeve_value *config; // MAP for the worker, or NULL
 };
 
@@ -118,8 +135,8 @@ void reeve_specs_done(struct reeve_specs *specs);
 // Digest of all that a spec says, independent of order and spelling (512M or 536870912, absent or preset): to tell changed
 // from unchanged on reload. 0 only when out of memory.
 uint64_t reeve_spec_digest(const struct reeve_spec *spec);
-// The same without what a running process need not be restarted for: desired, labels, capabilities, restart, stop,
-// ttl, cleanup_delay. Equal digests = the change applies to the running worker.
+// The same without what a running process need not be restarted for: desired, labels, attributes, pool, account, fence,
+// capabilities, restart, stop, ttl, cleanup_delay, probes. Equal digests = the change applies to the running worker.
 uint64_t reeve_spec_run_digest(const struct reeve_spec *spec);
 bool reeve_spec_equal(const struct reeve_spec *a, const struct reeve_spec *b);
 
@@ -134,6 +151,15 @@ struct reeve_backoff_policy reeve_spec_backoff(const struct reeve_spec *spec);
 
 // "TERM", "SIGTERM", "15" -> 15; INVALID names some that exist. For `stop.signal` and the op `signal`.
 enum reeve_err reeve_signal_parse(const char *text, int *ret_signal, struct reeve_why *why);
+
+// "host:port", "[::1]:port" or "port" (of 127.0.0.1): a host without brackets into `host`, the port, INVALID with the reason.
+#define REEVE_ENDPOINT_HOST_SIZE 256
+enum reeve_err reeve_endpoint_parse(const char *text, char host[REEVE_ENDPOINT_HOST_SIZE], int64_t *ret_port,
+                                    struct reeve_why *why);
+// "http://host[:port][/path]": the path (never empty) points into `text`, or is "/".
+enum reeve_err reeve_http_url_parse(const char *text, char host[REEVE_ENDPOINT_HOST_SIZE], int64_t *ret_port,
+                                    const char **ret_path, struct reeve_why *why);
+
 // "SIGTERM"; "signal 40" for one without a name, in buf. Returns buf or a static string.
 const char *reeve_signal_text(int signal, char buf[24]);
 

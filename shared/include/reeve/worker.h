@@ -134,7 +134,6 @@ enum reeve_err reeve_worker_post(struct reeve_worker *worker, void (*fn)(struct 
 // REEVE_NOTIFY_FD     descriptor for READY=1, WATCHDOG=1, STATUS=...   REEVE_WATCHDOG_MS   longest silence allowed
 //                     READY=1 comes once, after the first session is ready, or after 5 s without a broker
 // REEVE_LOG_LEVEL     error warning info debug          REEVE_HEARTBEAT_MS  of the status; absent = 20000
-// REEVE_POOL, REEVE_ACCOUNT   where it belongs; absent = nowhere      REEVE_FENCE   fencing number of its lease
 #define REEVE_ENV_ROOT "REEVE_ROOT"
 #define REEVE_ENV_NODE "REEVE_NODE"
 #define REEVE_ENV_WORKER "REEVE_WORKER"
@@ -149,8 +148,5 @@ enum reeve_err reeve_worker_post(struct reeve_worker *worker, void (*fn)(struct 
 #define REEVE_ENV_WATCHDOG_MS "REEVE_WATCHDOG_MS"
 #define REEVE_ENV_LOG_LEVEL "REEVE_LOG_LEVEL"
 #define REEVE_ENV_HEARTBEAT_MS "REEVE_HEARTBEAT_MS"
-#define REEVE_ENV_POOL "REEVE_POOL"
-#define REEVE_ENV_ACCOUNT "REEVE_ACCOUNT"
-#define REEVE_ENV_FENCE "REEVE_FENCE"
 
 #endif
