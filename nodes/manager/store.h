@@ -15,19 +15,23 @@
 #define STORE_JOURNAL_LEN_MAX 1000000                  // rows; the oldest finished go first
 #define STORE_KEY_SIZE        160
 
+#define STORE_FILE            "manager.db" // in the state directory
+#define STORE_BACKUP_DIR      "backups"    // there too; names of backups sort by age
+
 struct store;
 
 // Opens or makes <dir>/manager.db and takes <dir>/lock: CONFLICT when another manager holds it. An older schema is
 // migrated, in one transaction, after a copy `manager.db.schema-<n>` was made; a newer one is refused (UNSUPPORTED).
 // A damaged file is CORRUPT and is left as it is: what a fleet should be is not to be forgotten silently; the why names
-// `restore` and the newest backup there is.
+// `restore` and the newest backup there is. So is an empty one, and one that is missing beside its write-ahead log.
 enum reeve_err store_open(const char *dir, struct store **ret, struct reeve_why *why);
 void store_close(struct store *store); // commits nothing; NULL allowed
 enum reeve_err store_commit(struct store *store, struct reeve_why *why); // nothing to commit = OK
 void store_undo(struct store *store);                                    // what this turn wrote, when it must not be
 bool store_dirty(const struct store *store);
 
-// The next epoch: greater than every earlier one, and no less than `wall_ms`. Commits by itself.
+// The next epoch: greater than every earlier one, and no less than `wall_ms`. Commits by itself, but never half a turn: inside
+// one it is committed with it, and by itself when the turn fails.
 uint64_t store_epoch_next(struct store *store, int64_t wall_ms);
 
 // ---- documents: a value under a key in a collection -----------------------------------------------------------------
@@ -47,7 +51,8 @@ enum store_collection {
         STORE_COLLECTION_COUNT
 };
 const char *store_collection_text(enum store_collection collection);
-// Adds or replaces; `value` is only read. Errors break the turn: store_commit() tells again.
+// Keys are levels of printable ASCII without space, separated by `/`. A document has at most 2 MiB as msgpack.
+// Adds or replaces; `value` is only read. Errors break the turn: nothing more is written, store_commit() tells again.
 enum reeve_err store_put(struct store *store, enum store_collection collection, const char *key, const struct reeve_value *value,
                          struct reeve_why *why);
 enum reeve_err store_remove(struct store *store, enum store_collection collection, const char *key, struct reeve_why *why);
@@ -55,6 +60,8 @@ enum reeve_err store_remove(struct store *store, enum store_collection collectio
 enum reeve_err store_get(struct store *store, enum store_collection collection, const char *key, struct reeve_value **ret,
                          struct reeve_why *why);
 // Every document whose key begins with `prefix` ("" = all), in order of key. The value is the callback's only during the call.
+// Sees what this turn wrote. CORRUPT names a document that does not read back. May be nested; a callback may write, but not to
+// this collection.
 enum reeve_err store_each(struct store *store, enum store_collection collection, const char *prefix,
                           void (*each)(const char *key, const struct reeve_value *value, void *arg), void *arg, struct reeve_why *why);
 
@@ -86,8 +93,11 @@ enum reeve_err store_number_set(struct store *store, const char *key, int64_t va
 // A consistent copy of what is committed, into a new file `path` (0600, synced, then renamed into place; CONFLICT when it is
 // there). Works on the running store.
 enum reeve_err store_backup(struct store *store, const char *path, int64_t *ret_bytes, struct reeve_why *why);
-// Whether the file's pages, schema and documents read back; all that is wrong goes to `report`. `path` is a database file that is not in
-// use, or NULL for `store`'s own.
+// The same from the database file `from`, in use or not. Needs no open store; from any thread.
+enum reeve_err store_copy(const char *from, const char *path, int64_t *ret_bytes, struct reeve_why *why);
+// Whether the file's pages, schema and documents read back: CORRUPT when not, all that is wrong is in `report`, a line each. UNSUPPORTED for
+// a newer schema. Sees what is committed, changes nothing. `path` is a database file, in use or not; or NULL for `store`'s own.
+// With a path: from any thread, `store` may be NULL.
 enum reeve_err store_check(struct store *store, const char *path, struct reeve_buf *report, struct reeve_why *why);
 // Put the backup `path` in the place of <dir>/manager.db (no manager may hold the lock); the former file stays beside it as
 // manager.db.before-restore-<ms>. The backup is checked first. The restored store has a new `generation` number and its epoch
