@@ -62,6 +62,7 @@ struct fleet_worker_info {
     uint64_t epoch;        // of its session
     const char *type, *exchange, *region, *pool, *account, *origin; // NULL = none
     int64_t memory_bytes, memory_limit_bytes, cpu_ms; // -1 = not known
+    double cpu_limit;      // cores; 0 = none
     int64_t since_at;      // wall: of the verdict
     int64_t changed_mono;  // monotonic: when the verdict's state or availability changed here
     int64_t run_since_mono; // when this run was first seen here

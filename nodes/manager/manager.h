@@ -176,6 +176,9 @@ enum reeve_err select_each(struct manager *manager, const struct select_args *se
 // "no pool \"swpa\", did you mean 'swap'?": `names` NULL-terminated. Returns NOENT.
 enum reeve_err not_found(struct reeve_why *why, const char *kind, const char *name, const char *const *names);
 
+// The args of an op that takes none: every key is refused with its name.
+#define NO_ARGS(name_) {.name = (name_), .size = 1, .doc = ""}
+
 // ---- ops, by room (each is a row of ops.c) ----------------------------------------------------------------------------
 #define MANAGER_OPS(X)                                                                                                 \
     X(list) X(show) X(find) X(stats) X(health) X(why) X(describe) X(forget)             /* query.c */                    \
