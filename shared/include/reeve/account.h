@@ -12,16 +12,22 @@
 //   default_risk: {risk_percent: 1.0, max_positions: 5, portfolio_risk_percent: 6, max_concurrent_trades: 3}
 //   currencies: [{symbol: EURUSD, enabled: true, risk: {...}, strategy: grid, position_management: {...}}]
 //   worker: {type: trading, memory_limit: 512M}        # the template; config.account is filled in from the rest
+//   require: [region=eu, "cpus>=2"]                    # what the node has to be (reeve/match.h); absent = any node
 //   watch: apply | plan                                # defaults file only: what a changed file does
 //
 // Rules are a table (field, bound, severity, text); a project adds its own in `rules.yaml` of the directory.
-// Must not: read what a secret reference points at (that is the node's), or start anything.
+// Secrets are references, everywhere: `password`, and whatever has the name of a secret in `worker.env`, `worker.config` and
+// `position_management`. A secret itself is a mistake, and no message repeats it.
+// Must not: read what a secret reference points at (that is the worker's program, on its node), or start anything.
 #ifndef REEVE_ACCOUNT_H
 #define REEVE_ACCOUNT_H
 
+#include <reeve/match.h>
 #include <reeve/spec.h>
 
-#define REEVE_ACCOUNTS_MAX 4096 // files of one directory
+#define REEVE_ACCOUNTS_MAX       4096       // files of one directory
+#define REEVE_ACCOUNT_PREFIX     "account-" // of the worker's name
+#define REEVE_ACCOUNT_ID_LEN_MAX (REEVE_NAME_LEN_MAX - (sizeof(REEVE_ACCOUNT_PREFIX) - 1))
 
 struct reeve_account_risk {
     double risk_percent;           // 0.1..10; above: warning
@@ -37,7 +43,7 @@ struct reeve_account_currency {
     struct reeve_value *position_management; // MAP or NULL
 };
 struct reeve_account {
-    char *account_id; // [topic-2]
+    char *account_id; // [topic-2], at most REEVE_ACCOUNT_ID_LEN_MAX bytes
     bool enabled;
     char *login;
     char *password; // reference, `file:` or `env:`; SECRET all the same
@@ -46,14 +52,17 @@ struct reeve_account {
     bool portable, auto_connect;
     struct reeve_account_risk default_risk;
     struct reeve_records currencies; // of struct reeve_account_currency
+    struct reeve_strv require;       // of the node
     struct reeve_value *worker;      // MAP: the template
 
-    // Settled by loading:
-    struct reeve_value *merged; // the whole account over the defaults, as a MAP
-    char *file;                 // where it was read
-    uint64_t digest;            // of `merged`
+    // Settled by decoding:
+    struct reeve_value *merged; // the whole account over the defaults, as a MAP in its shortest spelling; holds the references
+    char *file;                 // where it was read; NULL = not from a file
+    uint64_t digest;            // of `merged`: what says the same has the same, whatever its spelling
 };
-extern const struct reeve_record reeve_account_record;
+extern const struct reeve_record reeve_account_record; // for documentation and completion; to decode use reeve_account_decode()
+// One account from a MAP (over no defaults), by the table but without the rules. On failure *ret is untouched.
+enum reeve_err reeve_account_decode(const struct reeve_value *value, struct reeve_account *ret, struct reeve_errors *errors);
 
 // How a change of a key takes effect: `live` is sent to the running worker with `configure`, `restart` restarts it,
 // `immutable` is refused while it runs.
@@ -61,8 +70,16 @@ enum reeve_account_effect { REEVE_ACCOUNT_LIVE, REEVE_ACCOUNT_RESTART, REEVE_ACC
 
 struct reeve_account_rules; // opaque: the built-in table and what a project added
 enum reeve_err reeve_account_rules_new(struct reeve_account_rules **ret);
-// `rules.yaml`: {rules: [{field: default_risk.risk_percent, min: 0.1, max: 2, severity: error|warning, text: "..."}]}.
+// `rules.yaml`: {rules: [{field: default_risk.risk_percent, min: 0.1, max: 2, severity: error|warning, text: "..."}]}; further
+// `one_of: [...]` and `required: true`. `currencies[].strategy` is about each of a list. Added to what is there; on failure nothing is.
 enum reeve_err reeve_account_rules_load(struct reeve_account_rules *rules, const char *path, struct reeve_errors *errors);
+// The same from what was read already: the documents of one file.
+enum reeve_err reeve_account_rules_add(struct reeve_account_rules *rules, const struct reeve_value *document,
+                                       struct reeve_errors *errors);
+// What the rules say about an account as it is written (merged, decoded or not). `given_only`: what is missing is no mistake.
+void reeve_account_rules_judge(const struct reeve_account_rules *rules, const struct reeve_value *account, bool given_only,
+                               struct reeve_errors *errors);
+enum reeve_err reeve_account_rules_markdown(struct reeve_buf *buf); // the built-in table, for docs/accounts.md
 void reeve_account_rules_free(struct reeve_account_rules *rules);
 
 // What one file came to: an account that may run, or why not. `errors` holds mistakes and warnings with their places.
@@ -71,7 +88,7 @@ struct reeve_account_file {
     char id[REEVE_NAME_SIZE];     // "" when not even that was readable
     bool valid;                   // no errors; warnings allowed
     struct reeve_account account; // filled only when valid
-    struct reeve_errors *errors;  // owned
+    struct reeve_errors *errors;  // owned; its source is `path`. NULL = nothing to say
 };
 struct reeve_account_dir {
     char *path;
@@ -79,10 +96,11 @@ struct reeve_account_dir {
     size_t len;
     size_t valid, invalid;
     bool watch_apply;            // `watch: apply` of the defaults
-    struct reeve_errors *errors; // of the directory, the defaults and the rules; owned
+    struct reeve_errors *errors; // warnings about the directory, the defaults and the rules; owned; NULL = none
 };
-// Read and judge a whole directory. OK when the directory, defaults and rules were readable, whatever the accounts are like; ids used
-// twice make every file with that id invalid, each naming the other. `apply_defaults` false: defaults.yaml is not read.
+// Read and judge a whole directory: every *.yaml, *.yml and *.json in it but the defaults and the rules. OK when the directory,
+// defaults and rules were readable, whatever the accounts are like; ids used twice make every file with that id invalid, each naming
+// the other. `apply_defaults` false: the defaults are read, but only for `watch`. Initialises `errors`, whose source is then static text.
 enum reeve_err reeve_account_dir_load(const char *path, bool apply_defaults, struct reeve_account_dir *ret,
                                       struct reeve_errors *errors);
 void reeve_account_dir_done(struct reeve_account_dir *dir);
@@ -91,10 +109,13 @@ void reeve_account_done(struct reeve_account *account);
 // The account's worker: its template, named `account-<id>`, with account = id and its settings in config.account, secrets as
 // references only. INVALID with the template's mistakes.
 enum reeve_err reeve_account_spec(const struct reeve_account *account, struct reeve_spec *ret, struct reeve_errors *errors);
-// As a MAP for people, the secret masked.
+// As a MAP for people, every secret and every reference to one "***".
 enum reeve_err reeve_account_value(const struct reeve_account *account, struct reeve_value **ret);
 
-// From `old` to `new_`: [{key, effect, from, to}] (secrets masked), and the strongest effect.
+const char *reeve_account_effect_text(enum reeve_account_effect effect); // live restart immutable
+// The digest of its spec in two parts: what a worker is restarted for, and what `configure` tells it as it runs.
+enum reeve_err reeve_account_spec_digests(const struct reeve_account *account, uint64_t *ret_restart, uint64_t *ret_live);
+// From `old` to `new_`: [{key, effect, from, to}] (secrets masked), and the strongest effect (LIVE when nothing changed).
 enum reeve_err reeve_account_changes(const struct reeve_account *old, const struct reeve_account *new_, struct reeve_value **ret,
                                      enum reeve_account_effect *ret_effect);
 

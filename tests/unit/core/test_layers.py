@@ -18,7 +18,7 @@ USES = {
     "spec": {"core", "wire", "lifecycle"},
     "match": {"core", "wire"},
     "pool": {"core", "wire", "lifecycle", "spec", "match"},
-    "account": {"core", "wire", "lifecycle", "spec"},
+    "account": {"core", "wire", "lifecycle", "spec", "match"},
     "presence": {"core", "wire", "lifecycle"},
     "worker": {"core", "wire", "loop", "bus", "lifecycle", "spec", "presence"},
 }
