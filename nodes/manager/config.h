@@ -32,6 +32,7 @@ struct manager_section {
     int64_t workers_max;      // preset 100,000
     char *pools_dir;          // every *.yaml, *.yml, *.json in it is applied at the start; NULL
     char *accounts_dir;       // NULL = no accounts
+    int64_t backups_keep;     // of the newest in <state_dir>/backups; preset 20; 0 = all
     struct health_policy health;
 };
 struct manager_config {
@@ -43,8 +44,9 @@ extern const struct reeve_record manager_config_record;
 
 // All mistakes, with places, go to `errors`; on failure *ret is untouched.
 enum reeve_err manager_config_load(const char *path, struct manager_config *ret, struct reeve_errors *errors);
-// Where a manager that is started as a worker finds its broker: REEVE_BROKER_FILE and REEVE_CONFIG_FILE of the environment
-// (reeve/worker.h): used for what the file does not say, or instead of a file.
+// Instead of a file: what a node daemon hands to its workers (reeve/worker.h). REEVE_CONFIG_FILE holds the same keys (absent = none).
+// With a file or without, what it does not say comes from there too: `broker` from REEVE_BROKER_FILE (but nothing when the file
+// has an url of its own, and no credentials when it has some), `manager.root` from REEVE_ROOT, `manager.log_level` from REEVE_LOG_LEVEL.
 enum reeve_err manager_config_from_environment(struct manager_config *ret, struct reeve_errors *errors);
 void manager_config_done(struct manager_config *config);
 
