@@ -12,8 +12,10 @@
 struct intake {
     const struct reeve_topic *topic;
     struct reeve_value *record; // checked to be a MAP; taken by the slot that keeps it, NULL for a removal
+    const struct reeve_delivery *delivery;
     int64_t now;
     struct reeve_why *why;
+    struct reeve_taken *taken;
 };
 
 // ---- entries ---------------------------------------------------------------------------------------------------
@@ -49,6 +51,21 @@ static enum reeve_err node_at(struct reeve_registry *registry, const struct inta
     return REEVE_OK;
 }
 
+static struct reeve_known_worker *new_worker(const struct reeve_topic *topic)
+{
+    size_t node_size = strlen(topic->node) + 1;
+    size_t name_size = strlen(topic->worker) + 1;
+    struct reeve_known_worker *worker = calloc(1, sizeof *worker + node_size + name_size);
+    if (worker != NULL) {
+        char *names = (char *)(worker + 1);
+        memcpy(names, topic->node, node_size);
+        memcpy(names + node_size, topic->worker, name_size);
+        worker->node = names;
+        worker->name = names + node_size;
+    }
+    return worker;
+}
+
 static enum reeve_err worker_at(struct reeve_registry *registry, const struct intake *in,
                                 struct reeve_known_worker **ret)
 {
@@ -56,12 +73,10 @@ static enum reeve_err worker_at(struct reeve_registry *registry, const struct in
     struct reeve_known_worker *worker =
         reeve_map_get(registry->workers, registry_worker_key(key, in->topic->node, in->topic->worker));
     if (worker == NULL) {
-        worker = calloc(1, sizeof *worker);
+        worker = new_worker(in->topic);
         if (worker == NULL) {
             return reeve_fail(in->why, REEVE_NOMEM, "no memory for %s", key);
         }
-        (void)snprintf(worker->node, sizeof worker->node, "%s", in->topic->node);   /* same size */
-        (void)snprintf(worker->name, sizeof worker->name, "%s", in->topic->worker); /* same size */
         enum reeve_err err = keep(registry, registry->workers, key, worker, in->why);
         if (err != REEVE_OK) {
             registry_worker_free(worker);
@@ -72,24 +87,48 @@ static enum reeve_err worker_at(struct reeve_registry *registry, const struct in
     return REEVE_OK;
 }
 
-static void replace(struct reeve_value **slot, struct reeve_value **record)
+// Where the record of a witness is kept. `kept` NULL: of a node, few enough to be kept decoded.
+struct slot {
+    struct reeve_value **record;
+    struct reeve_kept **kept;
+};
+
+static void clear(const struct slot *slot)
 {
-    reeve_value_free(*slot);
-    *slot = reeve_value_take(record);
+    if (slot->record != NULL) {
+        reeve_value_free(*slot->record);
+        *slot->record = NULL;
+    }
+    if (slot->kept != NULL) {
+        presence_kept_free(*slot->kept);
+        *slot->kept = NULL;
+    }
+}
+
+// Out of memory: the witness is what counts, its record is then missing.
+static void keep_record(const struct reeve_registry *registry, const struct slot *slot, struct intake *in)
+{
+    clear(slot);
+    if (registry->compact && slot->kept != NULL) {
+        *slot->kept = presence_keep(registry->blobs, in->delivery->payload, in->delivery->payload_len);
+    } else if (slot->record != NULL) {
+        *slot->record = reeve_value_take(&in->record);
+    }
 }
 
 // ---- taking ----------------------------------------------------------------------------------------------------
 
 // OK also for what is ignored: it is well formed, and counted.
 static enum reeve_err take_witness(struct reeve_registry *registry, struct intake *in, struct reeve_witness *slot,
-                                   struct reeve_value **kept, struct reeve_witness *newer)
+                                   const struct slot *record, struct reeve_witness *newer)
 {
     struct reeve_fold_input counted = {0};
     newer->arrived = in->now;
     if (!reeve_fold_take(&counted, slot, newer)) {
         registry->stats.ignored_old++;
-    } else if (kept != NULL) {
-        replace(kept, &in->record);
+        in->taken->ignored = true;
+    } else {
+        keep_record(registry, record, in);
     }
     return REEVE_OK;
 }
@@ -106,7 +145,8 @@ static enum reeve_err take_node_status(struct reeve_registry *registry, struct i
         return err;
     }
     node->generation = ++registry->generation;
-    return take_witness(registry, in, &node->status, &node->record, &newer);
+    in->taken->node = node;
+    return take_witness(registry, in, &node->status, &(struct slot){.record = &node->record}, &newer);
 }
 
 static enum reeve_err take_node_lwt(struct reeve_registry *registry, struct intake *in)
@@ -121,7 +161,8 @@ static enum reeve_err take_node_lwt(struct reeve_registry *registry, struct inta
         return err;
     }
     node->generation = ++registry->generation;
-    return take_witness(registry, in, &node->lwt, NULL, &newer);
+    in->taken->node = node;
+    return take_witness(registry, in, &node->lwt, &(struct slot){0}, &newer);
 }
 
 static enum reeve_err take_worker_status(struct reeve_registry *registry, struct intake *in)
@@ -136,7 +177,9 @@ static enum reeve_err take_worker_status(struct reeve_registry *registry, struct
         return err;
     }
     worker->generation = ++registry->generation;
-    return take_witness(registry, in, &worker->status, &worker->status_record, &newer);
+    in->taken->worker = worker;
+    return take_witness(registry, in, &worker->status, &(struct slot){&worker->status_record, &worker->status_kept},
+                        &newer);
 }
 
 static enum reeve_err take_worker_lwt(struct reeve_registry *registry, struct intake *in)
@@ -151,7 +194,8 @@ static enum reeve_err take_worker_lwt(struct reeve_registry *registry, struct in
         return err;
     }
     worker->generation = ++registry->generation;
-    return take_witness(registry, in, &worker->lwt, NULL, &newer);
+    in->taken->worker = worker;
+    return take_witness(registry, in, &worker->lwt, &(struct slot){0}, &newer);
 }
 
 static enum reeve_err take_process(struct reeve_registry *registry, struct intake *in)
@@ -166,28 +210,27 @@ static enum reeve_err take_process(struct reeve_registry *registry, struct intak
         return err;
     }
     newer.arrived = in->now;
+    in->taken->worker = worker;
     struct reeve_fold_input slot = {.process = worker->process};
     if (!reeve_fold_take_process(&slot, &newer)) {
         registry->stats.ignored_old++;
+        in->taken->ignored = true;
         return REEVE_OK;
     }
     worker->process = slot.process;
-    replace(&worker->process_record, &in->record);
+    keep_record(registry, &(struct slot){&worker->process_record, &worker->process_kept}, in);
     worker->generation = ++registry->generation;
     return REEVE_OK;
 }
 
 // ---- removing [topic-4] ----------------------------------------------------------------------------------------
 
-static void drop(struct reeve_registry *registry, struct reeve_witness *slot, struct reeve_value **kept, int64_t now)
+static void drop(struct reeve_registry *registry, struct reeve_witness *slot, const struct slot *record, int64_t now)
 {
     struct reeve_fold_input counted = {0};
-    struct reeve_value *none = NULL;
     registry->stats.removed += slot->present ? 1 : 0;
     (void)reeve_fold_take(&counted, slot, &(struct reeve_witness){.arrived = now}); /* a removal is always taken */
-    if (kept != NULL) {
-        replace(kept, &none);
-    }
+    clear(record);
 }
 
 static void forget_empty_worker(struct reeve_registry *registry, struct reeve_known_worker *worker)
@@ -208,7 +251,7 @@ static void remove_node_leaf(struct reeve_registry *registry, const struct reeve
         return;
     }
     bool status = strcmp(topic->leaf, "status") == 0;
-    drop(registry, status ? &node->status : &node->lwt, status ? &node->record : NULL, now);
+    drop(registry, status ? &node->status : &node->lwt, &(struct slot){.record = status ? &node->record : NULL}, now);
     node->generation = ++registry->generation;
     if (!node->status.present && !node->lwt.present) {
         (void)reeve_map_remove(registry->nodes, topic->node); /* is `node` */
@@ -225,16 +268,15 @@ static void remove_worker_leaf(struct reeve_registry *registry, const struct ree
         return;
     }
     if (strcmp(topic->leaf, "process") == 0) {
-        struct reeve_value *none = NULL;
         registry->stats.removed += worker->process.present ? 1 : 0;
         struct reeve_fold_input slot = {.process = worker->process};
         (void)reeve_fold_take_process(&slot, &(struct reeve_process_witness){.arrived = now}); /* always taken */
         worker->process = slot.process;
-        replace(&worker->process_record, &none);
+        clear(&(struct slot){&worker->process_record, &worker->process_kept});
     } else if (strcmp(topic->leaf, "status") == 0) {
-        drop(registry, &worker->status, &worker->status_record, now);
+        drop(registry, &worker->status, &(struct slot){&worker->status_record, &worker->status_kept}, now);
     } else {
-        drop(registry, &worker->lwt, NULL, now);
+        drop(registry, &worker->lwt, &(struct slot){0}, now);
     }
     forget_empty_worker(registry, worker);
 }
@@ -283,28 +325,58 @@ static enum reeve_err read_record(const struct reeve_delivery *delivery, struct 
     return err;
 }
 
-enum reeve_err reeve_registry_take(struct reeve_registry *registry, const struct reeve_delivery *delivery,
-                                   int64_t now_mono, struct reeve_why *why)
+// What a removal left.
+static void find_taken(const struct reeve_registry *registry, struct reeve_taken *taken)
 {
-    struct reeve_topic topic = reeve_topic_parse(registry->root, delivery->topic);
-    const struct route *route = route_of(&topic);
+    bool worker = taken->topic.kind == REEVE_TOPIC_WORKER;
+    taken->worker = worker ? reeve_registry_worker(registry, taken->topic.node, taken->topic.worker) : NULL;
+    taken->node = worker ? NULL : reeve_registry_node(registry, taken->topic.node);
+}
+
+static enum reeve_err take_record(struct reeve_registry *registry, const struct route *route,
+                                  const struct reeve_delivery *delivery, int64_t now_mono, struct reeve_taken *taken,
+                                  struct reeve_why *why)
+{
+    REEVE_VALUE_AUTO record = NULL;
+    enum reeve_err err = read_record(delivery, &record, why);
+    if (err != REEVE_OK) {
+        registry->stats.malformed += err == REEVE_NOMEM ? 0 : 1;
+        return err;
+    }
+    struct intake in = {&taken->topic, reeve_value_take(&record), delivery, now_mono, why, taken};
+    err = route->take(registry, &in);
+    registry->stats.malformed += err == REEVE_INVALID ? 1 : 0;
+    taken->record = reeve_value_take(&in.record);
+    return err;
+}
+
+enum reeve_err reeve_registry_take_in(struct reeve_registry *registry, const struct reeve_delivery *delivery,
+                                      int64_t now_mono, struct reeve_taken *ret, struct reeve_why *why)
+{
+    *ret = (struct reeve_taken){.topic = reeve_topic_parse(registry->root, delivery->topic)};
+    const struct route *route = route_of(&ret->topic);
     if (route == NULL) {
         return reeve_fail_at(why, REEVE_NOENT, delivery->topic, "is no topic of presence");
     }
     registry->heard = now_mono;
     if (delivery->payload_len == 0) {
-        route->remove(registry, &topic, now_mono);
+        route->remove(registry, &ret->topic, now_mono);
+        find_taken(registry, ret);
         return REEVE_OK;
     }
-    REEVE_VALUE_AUTO record = NULL;
-    enum reeve_err err = read_record(delivery, &record, why);
-    if (err == REEVE_OK) {
-        struct intake in = {&topic, reeve_value_take(&record), now_mono, why};
-        err = route->take(registry, &in);
-        reeve_value_free(in.record);
-        registry->stats.malformed += err == REEVE_INVALID ? 1 : 0;
-    } else {
-        registry->stats.malformed += err == REEVE_NOMEM ? 0 : 1;
+    enum reeve_err err = take_record(registry, route, delivery, now_mono, ret, why);
+    if (err != REEVE_OK || !registry->compact) {
+        reeve_value_free(ret->record);
+        ret->record = NULL;
     }
+    return err;
+}
+
+enum reeve_err reeve_registry_take(struct reeve_registry *registry, const struct reeve_delivery *delivery,
+                                   int64_t now_mono, struct reeve_why *why)
+{
+    struct reeve_taken taken;
+    enum reeve_err err = reeve_registry_take_in(registry, delivery, now_mono, &taken, why);
+    reeve_value_free(taken.record);
     return err;
 }

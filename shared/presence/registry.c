@@ -39,6 +39,8 @@ void registry_worker_free(void *entry)
     struct reeve_known_worker *worker = entry;
     reeve_value_free(worker->process_record);
     reeve_value_free(worker->status_record);
+    presence_kept_free(worker->process_kept);
+    presence_kept_free(worker->status_kept);
     free(worker);
 }
 
@@ -53,7 +55,15 @@ void reeve_registry_free(struct reeve_registry *registry)
     if (registry->workers != NULL) {
         reeve_map_free(registry->workers, registry_worker_free);
     }
+    presence_blobs_free(registry->blobs);
     free(registry);
+}
+
+void reeve_registry_compact(struct reeve_registry *registry)
+{
+    REEVE_ASSERT(reeve_map_len(registry->workers) == 0);
+    registry->blobs = registry->blobs != NULL ? registry->blobs : presence_blobs_new();
+    registry->compact = registry->blobs != NULL; // out of memory: it goes on with what it knows to do
 }
 
 enum reeve_err reeve_registry_filters(const struct reeve_registry *registry, const char *node, struct reeve_strv *ret)
@@ -197,21 +207,48 @@ size_t reeve_registry_workers(const struct reeve_registry *registry, const struc
     return len;
 }
 
-struct reeve_verdict reeve_registry_verdict(const struct reeve_registry *registry,
-                                            const struct reeve_known_worker *worker, int64_t now_mono)
+static struct reeve_fold_input fold_input(const struct reeve_registry *registry, const struct reeve_known_worker *worker)
 {
     const struct reeve_known_node *node = reeve_registry_node(registry, worker->node);
-    struct reeve_fold_input input = {.worker_status = worker->status,
-                                     .worker_lwt = worker->lwt,
-                                     .process = worker->process,
-                                     .disconnected = registry->disconnected,
-                                     .reconnected = registry->reconnected,
-                                     .grace_ms = registry->grace_ms};
+    struct reeve_fold_input input = {
+        .worker_status = worker->status, .worker_lwt = worker->lwt, .process = worker->process};
     if (node != NULL) {
         input.node_status = node->status;
         input.node_lwt = node->lwt;
     }
+    return input;
+}
+
+struct reeve_verdict reeve_registry_verdict(const struct reeve_registry *registry,
+                                            const struct reeve_known_worker *worker, int64_t now_mono)
+{
+    struct reeve_fold_input input = fold_input(registry, worker);
+    input.disconnected = registry->disconnected;
+    input.reconnected = registry->reconnected;
+    input.grace_ms = registry->grace_ms;
     return reeve_fold(&input, now_mono);
+}
+
+struct reeve_verdict reeve_registry_verdict_unheld(const struct reeve_registry *registry,
+                                                   const struct reeve_known_worker *worker, int64_t now_mono)
+{
+    struct reeve_fold_input input = fold_input(registry, worker);
+    return reeve_fold(&input, now_mono);
+}
+
+static struct reeve_value *record_of(const struct reeve_value *record, const struct reeve_kept *kept)
+{
+    return record != NULL ? reeve_value_clone(record) : kept != NULL ? presence_kept_value(kept) : NULL;
+}
+
+struct reeve_value *reeve_registry_process_record(const struct reeve_known_worker *worker)
+{
+    return record_of(worker->process_record, worker->process_kept);
+}
+
+struct reeve_value *reeve_registry_status_record(const struct reeve_known_worker *worker)
+{
+    return record_of(worker->status_record, worker->status_kept);
 }
 
 enum reeve_liveness reeve_registry_node_liveness(const struct reeve_registry *registry,

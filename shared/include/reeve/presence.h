@@ -104,23 +104,41 @@ struct reeve_known_node {
     struct reeve_value *record; // newest status, or NULL
     uint64_t generation;        // grows with each change
 };
+struct reeve_kept; // a record as it came; opaque
 struct reeve_known_worker {
-    char node[REEVE_NAME_SIZE], name[REEVE_NAME_SIZE];
+    const char *node, *name; // of the entry itself
     struct reeve_witness status, lwt;
     struct reeve_process_witness process;
-    struct reeve_value *process_record, *status_record; // newest, or NULL
+    struct reeve_value *process_record, *status_record; // newest, or NULL; always NULL in a compact registry
+    struct reeve_kept *process_kept, *status_kept;      // the same in a compact registry
     uint64_t generation;
 };
 struct reeve_registry_stats { uint64_t malformed, ignored_old, refused_full, removed; };
 
 struct reeve_registry *reeve_registry_new(const char *root, size_t workers_max); // 0 = 100,000
 void reeve_registry_free(struct reeve_registry *registry);
+// For a reader of very many workers who looks at whole records seldom: the workers' records stay as they came, in a
+// tenth of the memory, and are decoded anew by reeve_registry_*_record(). Before the first message.
+void reeve_registry_compact(struct reeve_registry *registry);
 // Filters to subscribe to (full, NULL-terminated): of the whole site, or of one node (NULL = all).
 enum reeve_err reeve_registry_filters(const struct reeve_registry *registry, const char *node, struct reeve_strv *ret);
 // Take a message in. An empty payload removes what the topic held [topic-4]; a worker with nothing left is forgotten.
 // Malformed ones are counted and named in `why`, nothing changes. Other topics: NOENT.
 enum reeve_err reeve_registry_take(struct reeve_registry *registry, const struct reeve_delivery *delivery, int64_t now_mono,
                                    struct reeve_why *why);
+// The same, and what it was about, for a reader that follows changes.
+struct reeve_taken {
+    struct reeve_topic topic;
+    bool ignored;               // older than what is known [fold-9]: nothing changed
+    struct reeve_value *record; // as decoded: only of a compact registry, and the caller's to free. NULL for a removal
+    const struct reeve_known_worker *worker; // NULL: it is about a node, or nothing is left of the worker
+    const struct reeve_known_node *node;     // NULL: it is about a worker, or nothing is left of the node
+};
+enum reeve_err reeve_registry_take_in(struct reeve_registry *registry, const struct reeve_delivery *delivery,
+                                      int64_t now_mono, struct reeve_taken *ret, struct reeve_why *why);
+// Decoded anew, also of a registry that is not compact; caller frees. NULL when there is none.
+struct reeve_value *reeve_registry_process_record(const struct reeve_known_worker *worker);
+struct reeve_value *reeve_registry_status_record(const struct reeve_known_worker *worker);
 // [session-9], for readers that stay: tell the registry of the reader's own connection, and of the first one too. Who
 // reads once tells it nothing. `disconnected` may be left out: the loss then counts from when something last came in.
 // After an outage verdicts are held for REEVE_GRACE_MS or as long as the outage was, at most REEVE_GRACE_MS_MAX:
@@ -138,6 +156,10 @@ size_t reeve_registry_nodes(const struct reeve_registry *registry, const struct 
 size_t reeve_registry_workers(const struct reeve_registry *registry, const struct reeve_known_worker ***ret);
 struct reeve_verdict reeve_registry_verdict(const struct reeve_registry *registry, const struct reeve_known_worker *worker,
                                             int64_t now_mono);
+// As if the reader had watched all the time: what somebody says who reads once. Differs from the above only while verdicts
+// are held.
+struct reeve_verdict reeve_registry_verdict_unheld(const struct reeve_registry *registry,
+                                                   const struct reeve_known_worker *worker, int64_t now_mono);
 // Held like the verdicts while the reader's own connection was away.
 enum reeve_liveness reeve_registry_node_liveness(const struct reeve_registry *registry, const struct reeve_known_node *node,
                                                  int64_t now_mono);
