@@ -26,6 +26,7 @@ bool fleet_held(const struct fleet *fleet);
 // ---- listening ------------------------------------------------------------------------------------------------------
 enum fleet_change {
     FLEET_WORKER,      // its verdict or one of its attributes changed
+    FLEET_WORKER_BEAT, // its own status arrived, changed or not; fleet_arrived() has the record during the call
     FLEET_WORKER_GONE, // forgotten: no record of it is left. `worker` is still readable during the call
     FLEET_NODE,        // liveness, draining, capacity or attributes of a node changed
     FLEET_NODE_BEAT,   // a live node's status arrived: `beat` in fleet_node_info
@@ -34,6 +35,8 @@ enum fleet_change {
 typedef void fleet_listener(struct manager *manager, enum fleet_change change, const struct fleet_node *node,
                             const struct fleet_worker *worker, void *arg);
 enum reeve_err fleet_listen(struct fleet *fleet, fleet_listener *listener, void *arg); // at most 8
+// The status that FLEET_WORKER_BEAT is about, decoded already (checks, work, ...); borrowed, during that call only.
+const struct reeve_value *fleet_arrived(const struct fleet *fleet);
 
 // ---- looking --------------------------------------------------------------------------------------------------------
 struct fleet_node_info { // strings borrowed until the loop goes on
