@@ -18,7 +18,8 @@
 #define HOUSEKEEPING_MS 60000
 #define STORE_RETRY_MS  5000
 #define TICK_MS         1000
-#define SOON_MS         5 // so that a burst of changes is one tick
+#define SOON_MS         5  // so that a burst of changes is one tick
+#define SOON_SHARE      10 // and a tick that takes long is not asked for again at once: a tenth of the time at most
 #define FLUSH_MS        3000
 #define EXIT_DUPLICATE  125 // do not restart [session-7]
 
@@ -236,10 +237,12 @@ static void tick_rooms(struct manager *manager)
     if (manager->leaving || !manager->ready || turn_store_failing(manager->turn)) {
         return;
     }
+    int64_t began_ns = reeve_clock_mono_ns();
     health_tick(manager->health);
     holds_tick(manager->holds);
     pools_tick(manager->pools);
     accounts_tick(manager->accounts);
+    manager->tick_ms = (reeve_clock_mono_ns() - began_ns) / 1000000;
 }
 
 static void tick(struct reeve_timer *timer, void *arg)
@@ -257,7 +260,8 @@ static void soon(struct reeve_timer *timer, void *arg)
 void manager_tick_soon(struct manager *manager)
 {
     if (!manager->leaving && !reeve_timer_armed(&manager->soon)) {
-        reeve_timer_start(&manager->soon, SOON_MS, 0);
+        int64_t share = manager->tick_ms * SOON_SHARE;
+        reeve_timer_start(&manager->soon, share > SOON_MS ? share : SOON_MS, 0);
     }
 }
 

@@ -60,6 +60,7 @@ struct manager {
     bool leaving;    // on the way out
     bool no_goodbye;
     int64_t epoch_floor, renewed_mono;
+    int64_t tick_ms; // what the last tick took
     int64_t started_at;
     int64_t housekept_mono, malformed_told_mono;
     uint64_t event_seq;
