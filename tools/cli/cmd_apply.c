@@ -1,6 +1,7 @@
 // apply: worker specs from files to a node. Nothing is sent unless all files are right.
 // Must not: look at this host for what the specs name; they run on the node.
 #include "commands.h"
+#include "mistakes.h"
 #include "order.h"
 #include "output.h"
 
@@ -9,47 +10,15 @@
 
 struct loading {
     struct reeve_specs specs;
-    struct reeve_value *mistakes; // LIST of {file line col path message warning}
-    size_t errors;
-    bool json;
+    struct mistakes mistakes;
 };
 
 static void loading_done(struct loading *loading)
 {
     reeve_specs_done(&loading->specs);
-    reeve_value_free(loading->mistakes);
+    mistakes_done(&loading->mistakes);
 }
 #define LOADING_AUTO __attribute__((cleanup(loading_done))) struct loading
-
-static void note_mistake(struct loading *loading, const struct reeve_errors *errors, size_t i)
-{
-    const struct reeve_error *error = &errors->items[i];
-    char text[sizeof error->text + sizeof error->path + 512];
-    struct reeve_value *map = reeve_value_map();
-    reeve_put_str_opt(map, "file", errors->source);
-    reeve_put_int(map, "line", error->mark.line);
-    reeve_put_int(map, "col", error->mark.col);
-    reeve_put_str_opt(map, "path", error->path);
-    reeve_put_str(map, "message", error->text);
-    reeve_put_bool(map, "warning", error->warning);
-    (void)reeve_value_add(loading->mistakes, map); /* remembered: reeve_value_built() */
-    // One line each, in the way of compilers, so that editors find the place.
-    (void)fprintf(stderr, "%s%s\n", reeve_error_format(errors, i, text, sizeof text),
-                  error->warning ? " (warning)" : "");
-}
-
-static void tell(struct loading *loading, struct reeve_errors *errors)
-{
-    reeve_errors_sort(errors);
-    for (size_t i = 0; i < errors->len; i++) {
-        note_mistake(loading, errors, i);
-    }
-    if (errors->errors + errors->warnings > errors->len) {
-        (void)fprintf(stderr, "%s: ... and %zu more\n", errors->source != NULL ? errors->source : "",
-                      errors->errors + errors->warnings - errors->len);
-    }
-    loading->errors += errors->errors;
-}
 
 // The same name in two files is a mistake of the second.
 static void check_twins(struct loading *loading, const struct reeve_specs *more, const char *path)
@@ -59,7 +28,7 @@ static void check_twins(struct loading *loading, const struct reeve_specs *more,
             const char *name = more->items[i].name;
             if (name != NULL && reeve_str_eq(name, loading->specs.items[j].name)) {
                 output_note("%s: worker '%s' is defined in another file already", path, name);
-                loading->errors++;
+                loading->mistakes.errors++;
             }
         }
     }
@@ -90,9 +59,9 @@ static enum reeve_err load_file(struct loading *loading, const char *path)
         return REEVE_NOMEM;
     }
     enum reeve_err err = reeve_spec_load_file(path, &more, errors);
-    tell(loading, errors);
+    mistakes_take(&loading->mistakes, errors);
     bool nomem = err == REEVE_NOMEM;
-    loading->errors += err != REEVE_OK && errors->errors == 0 ? 1 : 0;
+    loading->mistakes.errors += err != REEVE_OK && errors->errors == 0 ? 1 : 0;
     free(errors);
     if (err != REEVE_OK) {
         return nomem ? err : REEVE_OK;
@@ -118,9 +87,9 @@ static enum reeve_err load_files(const struct invocation *inv, struct loading *l
     if (count == 0) {
         return reeve_fail(why, REEVE_INVALID, "which file? reeve apply -f FILE; - is standard input");
     }
-    if (loading->errors > 0) {
-        return reeve_fail(why, REEVE_INVALID, "%zu mistake%s; nothing was applied", loading->errors,
-                          loading->errors == 1 ? "" : "s");
+    size_t errors = loading->mistakes.errors;
+    if (errors > 0) {
+        return reeve_fail(why, REEVE_INVALID, "%zu mistake%s; nothing was applied", errors, errors == 1 ? "" : "s");
     }
     return REEVE_OK;
 }
@@ -138,25 +107,6 @@ static struct reeve_value *apply_args(const struct reeve_specs *specs)
     }
     (void)reeve_value_put(args, "workers", list); /* remembered: reeve_value_built() */
     return args;
-}
-
-static int fail_with_mistakes(const struct invocation *inv, const struct loading *loading, enum reeve_err err,
-                              const struct reeve_why *why)
-{
-    if (!opt_given(inv, OPT_JSON)) {
-        return output_fail_why(inv, err, why);
-    }
-    REEVE_VALUE_AUTO map = reeve_value_map();
-    struct reeve_value *error = reeve_value_map();
-    reeve_put_str(error, "code", reeve_err_text(err));
-    reeve_put_str(error, "message", why->text);
-    reeve_put_int(error, "exit", output_exit_of(err));
-    (void)reeve_value_put(error, "mistakes",
-                          reeve_value_clone(loading->mistakes)); /* remembered: reeve_value_built() */
-    (void)reeve_value_put(map, "error", error);                  /* remembered: reeve_value_built() */
-    output_note("%s", why->text);
-    (void)output_json(map, false); /* it fails already */
-    return output_exit_of(err);
 }
 
 static enum reeve_err perform(const struct site *site, struct orders *orders, struct reeve_why *why)
@@ -210,13 +160,14 @@ static enum reeve_err address(const struct invocation *inv, struct site *site, c
 int cmd_apply(const struct invocation *inv)
 {
     SITE_AUTO site = {0};
-    LOADING_AUTO loading = {.mistakes = reeve_value_list()};
+    LOADING_AUTO loading = {0};
     ORDERS_AUTO orders = {
         .op = "apply", .dry_run = opt_given(inv, OPT_DRY_RUN), .no_wait = opt_given(inv, OPT_NO_WAIT)};
     struct reeve_why why = {0};
+    mistakes_init(&loading.mistakes);
     enum reeve_err err = load_files(inv, &loading, &why);
     if (err != REEVE_OK) {
-        return fail_with_mistakes(inv, &loading, err, &why);
+        return mistakes_fail(inv, &loading.mistakes, err, &why);
     }
     err = address(inv, &site, &loading, &orders, &why);
     if (err == REEVE_OK && opt_given(inv, OPT_PRINT_MQTT)) {

@@ -1,6 +1,7 @@
 // watch: every message below a pattern, as JSON lines {topic, retained, at, payload}.
 // Must not: end because of what others publish; what is no msgpack is shown as text or {"$bin"}.
 #include "commands.h"
+#include "follow.h"
 #include "output.h"
 #include "payload.h"
 #include "session.h"
@@ -51,17 +52,6 @@ static enum reeve_err make_filter(const char *root, const char *pattern, char fi
     return REEVE_OK;
 }
 
-static enum reeve_err read_count(const struct invocation *inv, int64_t *ret, struct reeve_why *why)
-{
-    const char *text = opt_value(inv, OPT_COUNT);
-    struct reeve_why reason;
-    *ret = -1;
-    if (text != NULL && (reeve_parse_i64(text, ret, &reason) != REEVE_OK || *ret < 1)) {
-        return reeve_fail(why, REEVE_INVALID, "--count: '%.40s' given, expected a whole number from 1", text);
-    }
-    return REEVE_OK;
-}
-
 int cmd_watch(const struct invocation *inv)
 {
     SITE_AUTO site = {0};
@@ -69,7 +59,7 @@ int cmd_watch(const struct invocation *inv)
     struct watching watching = {.session = &session};
     struct reeve_why why = {0};
     char filter[REEVE_TOPIC_SIZE];
-    enum reeve_err err = read_count(inv, &watching.left, &why);
+    enum reeve_err err = follow_count(inv, &watching.left, &why);
     if (err == REEVE_OK) {
         err = site_load(inv, &site, &why);
     }

@@ -22,6 +22,19 @@ int cmd_encode(const struct invocation *inv);
 int cmd_decode(const struct invocation *inv);
 int cmd_doctor(const struct invocation *inv);
 int cmd_bench(const struct invocation *inv);
+int cmd_fleet(const struct invocation *inv); // stats to forget: one question each
+int cmd_fleet_ls(const struct invocation *inv);
+int cmd_fleet_watch(const struct invocation *inv);
+int cmd_pool(const struct invocation *inv);
+int cmd_pool_ls(const struct invocation *inv);
+int cmd_pool_show(const struct invocation *inv);
+int cmd_pool_apply(const struct invocation *inv);
+int cmd_pool_watch(const struct invocation *inv);
+int cmd_account(const struct invocation *inv);
+int cmd_alarm(const struct invocation *inv);
+int cmd_manager(const struct invocation *inv);
+int cmd_manager_ls(const struct invocation *inv);
+int cmd_manager_restore(const struct invocation *inv);
 int cmd_version(const struct invocation *inv);
 
 #endif

@@ -16,6 +16,14 @@ static const char *lister(enum completes completes)
         return "reeve ls -q";
     case COMPLETES_NODE:
         return "reeve node ls -q";
+    case COMPLETES_POOL:
+        return "reeve pool ls -q";
+    case COMPLETES_ACCOUNT:
+        return "reeve account ls -q";
+    case COMPLETES_MANAGER:
+        return "reeve manager ls -q";
+    case COMPLETES_ALARM:
+        return "reeve alarm ls -q";
     case COMPLETES_NOTHING:
     case COMPLETES_FILE:
     case COMPLETES_DIR:

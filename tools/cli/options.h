@@ -54,6 +54,30 @@ enum option_id {
     OPT_KEEP_WORKERS,
     OPT_STOP,
     OPT_MAN,
+    OPT_NO_MANAGER,
+    OPT_MANAGER,
+    OPT_YES,
+    OPT_REGION,
+    OPT_POOL,
+    OPT_ACCOUNT,
+    OPT_AVAILABILITY,
+    OPT_REQUIRE,
+    OPT_ALIVE,
+    OPT_REASON,
+    OPT_BY,
+    OPT_NOTE,
+    OPT_OPEN,
+    OPT_WAIT,
+    OPT_WAIT_FOR,
+    OPT_LEASE,
+    OPT_HOLDER,
+    OPT_APPLY_DEFAULTS,
+    OPT_NO_DEFAULTS,
+    OPT_NO_VALIDATE,
+    OPT_ALL_OR_NOTHING,
+    OPT_CANARY,
+    OPT_APPLY,
+    OPT_STATE_DIR,
     OPT_ID_COUNT,
 };
 
@@ -69,6 +93,10 @@ enum completes {
     COMPLETES_DIR,
     COMPLETES_WORKER,
     COMPLETES_NODE,
+    COMPLETES_POOL,
+    COMPLETES_ACCOUNT,
+    COMPLETES_MANAGER,
+    COMPLETES_ALARM,
     COMPLETES_COMMAND
 };
 
@@ -96,6 +124,9 @@ struct command_def {
 };
 extern const struct command_def command_table[];
 extern const size_t command_table_len;
+
+extern const uint8_t option_list_every[];      // of every command; both end with OPT_ID_COUNT
+extern const uint8_t option_list_connecting[]; // of those that connect
 
 struct command_group { // "node": the first word of commands of two words
     const char *name, *summary;

@@ -33,15 +33,20 @@ void orders_done(struct orders *orders)
 
 static void set_topic(struct order *order, const char *root, const char *op)
 {
-    if (order->worker[0] != '\0') {
+    if (order->part != NULL) {
+        (void)reeve_topic_make(order->topic, root, "%s/%s/cmd/%s", order->part, order->subject, op);
+        (void)snprintf(order->about, sizeof order->about, "%s %s", order->part, order->subject); /* bounded */
+    } else if (order->worker[0] != '\0') {
         (void)reeve_topic_make(order->topic, root, "worker/%s/%s/cmd/%s", order->node, order->worker, op);
+        (void)snprintf(order->about, sizeof order->about, "%s/%s", order->node, order->worker);
     } else {
         (void)reeve_topic_make(order->topic, root, "node/%s/cmd/%s", order->node, op);
+        (void)snprintf(order->about, sizeof order->about, "%s", order->node);
     }
 }
 
-enum reeve_err orders_add(struct orders *orders, const char *root, const char *node, const char *worker,
-                          struct reeve_value *args, struct reeve_why *why)
+// Takes `args`, also on failure.
+static struct order *append(struct orders *orders, struct reeve_value *args, struct reeve_why *why)
 {
     struct order *order = calloc(1, sizeof *order);
     struct order **items = realloc(orders->items, (orders->len + 1) * sizeof(struct order *));
@@ -49,14 +54,38 @@ enum reeve_err orders_add(struct orders *orders, const char *root, const char *n
     if (order == NULL || items == NULL || (args != NULL && reeve_value_built(args) != REEVE_OK)) {
         free(order);
         reeve_value_free(args);
-        return reeve_fail(why, REEVE_NOMEM, "out of memory");
+        (void)reeve_fail(why, REEVE_NOMEM, "out of memory"); /* the caller returns it */
+        return NULL;
+    }
+    order->args = args;
+    order->orders = orders;
+    items[orders->len++] = order;
+    return order;
+}
+
+enum reeve_err orders_add(struct orders *orders, const char *root, const char *node, const char *worker,
+                          struct reeve_value *args, struct reeve_why *why)
+{
+    struct order *order = append(orders, args, why);
+    if (order == NULL) {
+        return REEVE_NOMEM;
     }
     (void)snprintf(order->node, sizeof order->node, "%s", node);
     (void)snprintf(order->worker, sizeof order->worker, "%s", worker);
     set_topic(order, root, orders->op);
-    order->args = args;
-    order->orders = orders;
-    items[orders->len++] = order;
+    return REEVE_OK;
+}
+
+enum reeve_err orders_add_to(struct orders *orders, const char *root, const char *part, const char *name,
+                             struct reeve_value *args, struct reeve_why *why)
+{
+    struct order *order = append(orders, args, why);
+    if (order == NULL) {
+        return REEVE_NOMEM;
+    }
+    order->part = part;
+    (void)snprintf(order->subject, sizeof order->subject, "%s", name);
+    set_topic(order, root, orders->op);
     return REEVE_OK;
 }
 
@@ -176,7 +205,8 @@ static enum reeve_err send_one(struct order *order, struct session *session, str
 static void send_or_settle(struct order *order, struct session *session, const struct lookup *lookup)
 {
     struct reeve_why why = {0};
-    enum reeve_err err = lookup != NULL ? lookup_node_there(lookup, order->node, &why) : REEVE_OK;
+    bool of_node = lookup != NULL && order->part == NULL;
+    enum reeve_err err = of_node ? lookup_node_there(lookup, order->node, &why) : REEVE_OK;
     if (err == REEVE_OK) {
         err = send_one(order, session, &why);
     }
@@ -197,8 +227,8 @@ static void tell_progress(const struct orders *orders)
     for (size_t i = 0, told = 0; i < orders->len && told < 5; i++) {
         const struct order *order = orders->items[i];
         if (!order->settled) {
-            output_note("%s %s%s%s: %s, waiting", orders->op, order->node, order->worker[0] != '\0' ? "/" : "",
-                        order->worker, order->by[0] != '\0' ? reeve_phase_text(order->phase) : "sent");
+            output_note("%s %s: %s, waiting", orders->op, order->about,
+                        order->by[0] != '\0' ? reeve_phase_text(order->phase) : "sent");
             told++;
         }
     }
@@ -257,8 +287,12 @@ static struct reeve_value *order_value(const struct order *order)
     struct reeve_value *map = reeve_value_map();
     reeve_put_str_opt(map, "id", order->id);
     reeve_put_str(map, "topic", order->topic);
-    reeve_put_str(map, "node", order->node);
-    reeve_put_str_opt(map, "worker", order->worker);
+    if (order->part != NULL) {
+        reeve_put_str(map, order->part, order->subject);
+    } else {
+        reeve_put_str(map, "node", order->node);
+        reeve_put_str_opt(map, "worker", order->worker);
+    }
     reeve_put_bool(map, "ok", order_done(order));
     if (order->err == REEVE_OK && !order->orders->no_wait) {
         reeve_put_str(map, "phase", reeve_phase_text(order->phase));
@@ -376,16 +410,14 @@ static void print_done(const struct orders *orders, const struct order *order)
     const struct reeve_value *workers = reeve_value_get(order->result, "workers");
     const char *said = reeve_get_str(order->result, "worker");
     if (orders->no_wait) {
-        output_print("%s%s%s: sent, id %s\n", order->node, order->worker[0] != '\0' ? "/" : "", order->worker,
-                     order->id);
+        output_print("%s: sent, id %s\n", order->about, order->id);
     } else if (reeve_value_kind(workers) == REEVE_MAP) {
         print_workers(orders, order, workers);
     } else if (said != NULL) {
         print_entry(orders, order, said, order->result);
     } else {
-        output_print("%s%s%s: %s%s%s%s\n", order->node, order->worker[0] != '\0' ? "/" : "", order->worker,
-                     reeve_phase_text(order->phase), order->message[0] != '\0' ? " (" : "", order->message,
-                     order->message[0] != '\0' ? ")" : "");
+        output_print("%s: %s%s%s%s\n", order->about, reeve_phase_text(order->phase),
+                     order->message[0] != '\0' ? " (" : "", order->message, order->message[0] != '\0' ? ")" : "");
         if (order->worker[0] != '\0') {
             print_answer(order->result);
         } else {
@@ -401,8 +433,8 @@ static void print_failed(const struct orders *orders, const struct order *order)
     if (reeve_value_kind(workers) == REEVE_MAP && order->err == REEVE_OK) {
         print_workers(orders, order, workers);
     }
-    output_note("%s %s%s%s: %s%s%s", orders->op, order->node, order->worker[0] != '\0' ? "/" : "", order->worker, phase,
-                order->message[0] != '\0' ? ": " : "", order->message);
+    output_note("%s %s: %s%s%s", orders->op, order->about, phase, order->message[0] != '\0' ? ": " : "",
+                order->message);
 }
 
 void orders_print(const struct orders *orders)

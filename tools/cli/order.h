@@ -1,13 +1,17 @@
-// Orders: commands on their way, and what became of them. One per node or worker topic; all are sent at once, and each
-// is waited for until its terminal reply. Must not: decide whom to send what; target.c and the commands do.
+// Orders: commands on their way, and what became of them. One per topic of a node, worker, manager, pool or account;
+// all are sent at once, and each is waited for until its terminal reply. Must not: decide whom to send what; target.c
+// and the commands do.
 #ifndef REEVE_CLI_ORDER_H
 #define REEVE_CLI_ORDER_H
 
 #include "lookup.h"
 
 struct order {
-    char node[REEVE_NAME_SIZE];
-    char worker[REEVE_NAME_SIZE]; // "" = on the node's topic
+    char node[REEVE_NAME_SIZE];           // "" = on the topic of a manager, pool or account
+    char worker[REEVE_NAME_SIZE];         // "" = on the node's topic
+    const char *part;                     // "manager", "pool", "account"; NULL = of a node or worker
+    char subject[REEVE_NAME_SIZE];        // its name
+    char about[2 * REEVE_NAME_SIZE + 16]; // for people: "alpha", "alpha/mm-1", "pool swap"
     char topic[REEVE_TOPIC_SIZE];
     struct reeve_value *args; // MAP or NULL; owned
     char id[REEVE_TOPIC_ID_SIZE];
@@ -38,6 +42,9 @@ void orders_done(struct orders *orders); // also while some are open: what comes
 // `worker` "" for the node itself. Takes `args` (NULL = none), also on failure.
 enum reeve_err orders_add(struct orders *orders, const char *root, const char *node, const char *worker,
                           struct reeve_value *args, struct reeve_why *why);
+// To pool/<name>/cmd/<op> and its like; `part` is static. No node is asked for.
+enum reeve_err orders_add_to(struct orders *orders, const char *root, const char *part, const char *name,
+                             struct reeve_value *args, struct reeve_why *why);
 // Send all whose node is there ([cmd-9], by `lookup`; NULL = not asked) and wait. The outcome stands in the orders; an
 // error is one of the session.
 enum reeve_err orders_perform(struct orders *orders, struct session *session, const struct lookup *lookup,

@@ -101,9 +101,13 @@ static void the_man_page_has_every_command(void **state)
     help_man(&text);
     assert_memory_equal(reeve_buf_str(&text), ".TH REEVE 1", 11);
     for (size_t i = 0; i < command_table_len; i++) {
-        char heading[128];
-        (void)snprintf(heading, sizeof heading, ".SS \"reeve %s", command_table[i].name);
-        contains(&text, heading, "the man page");
+        // A minus of a name is written \-, so that it can be copied.
+        REEVE_BUF_AUTO heading = REEVE_BUF_INIT(256);
+        reeve_buf_puts(&heading, ".SS \"reeve ");
+        for (const char *at = command_table[i].name; *at != '\0'; at++) {
+            reeve_buf_printf(&heading, *at == '-' ? "\\%c" : "%c", *at);
+        }
+        contains(&text, reeve_buf_str(&heading), "the man page");
     }
     // Nothing of the tables is taken for a request of roff.
     for (const char *at = reeve_buf_str(&text); (at = strchr(at, '\n')) != NULL; at++) {

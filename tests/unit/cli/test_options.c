@@ -73,6 +73,32 @@ static void groups_take_a_second_word(void **state)
     assert_string_equal(inv.group->name, "node");
 }
 
+static void the_managers_commands_take_what_they_say(void **state)
+{
+    (void)state;
+    accepted("fleet stop --all -y --grace 2s", "fleet stop");
+    assert_true(opt_given(&inv, OPT_YES) && opt_given(&inv, OPT_ALL));
+    accepted("fleet find -r cpus>=4 -r !gpu --count 3 -q", "fleet find");
+    size_t at = 0;
+    assert_string_equal(opt_next(&inv, OPT_REQUIRE, &at), "cpus>=4");
+    assert_string_equal(opt_next(&inv, OPT_REQUIRE, &at), "!gpu");
+    accepted("pool scale swap -- -1", "pool scale");
+    assert_string_equal(inv.args[1], "-1");
+    accepted("pool scale swap +2 --wait --timeout 1m", "pool scale");
+    accepted("pool apply -f a.yaml -f b.yaml --dry-run", "pool apply");
+    accepted("account start-all --no-validate --canary 3", "account start-all");
+    accepted("account validate --dir x --no-defaults", "account validate");
+    accepted("alarm ack lost alpha_mm-1 --by kim --note rebooting", "alarm ack");
+    accepted("manager restore backup.db --state-dir x", "manager restore");
+    refused("fleet", "reeve fleet what?");
+    refused("pool scale swap", "reeve pool scale POOL SIZE");
+    refused("pool scale swap 1 2", "'2' is too much");
+    refused("pool aply -f x", "did you mean `pool apply`?");
+    refused("fleet stop mm-1 --wait", "--wait is no option of `reeve fleet stop`");
+    refused("pool acquire swap --leese 5m", "did you mean --lease?");
+    refused("account stop-all x", "'x' is too much");
+}
+
 static void after_two_dashes_all_is_an_argument(void **state)
 {
     (void)state;
@@ -134,6 +160,7 @@ int main(void)
         cmocka_unit_test(letters_cluster_and_take_values),
         cmocka_unit_test(the_same_letter_means_what_the_command_says),
         cmocka_unit_test(groups_take_a_second_word),
+        cmocka_unit_test(the_managers_commands_take_what_they_say),
         cmocka_unit_test(after_two_dashes_all_is_an_argument),
         cmocka_unit_test(mistakes_are_named_with_a_hint),
         cmocka_unit_test(json_counts_also_behind_a_mistake),
