@@ -449,7 +449,8 @@ static void check_template(const struct whole *whole)
 {
     const struct reeve_value *template = reeve_value_get(whole->value, "template");
     if (!pool_given(whole->value, "template")) {
-        return; // missing: said already
+        complain(whole, "template", "is missing, expected a worker spec such as {type: swap}");
+        return;
     }
     if (reeve_value_kind(template) != REEVE_MAP) {
         complain(whole, "template", "%s given, expected a worker spec such as {type: swap}",
