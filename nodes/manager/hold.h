@@ -16,6 +16,7 @@ void holds_tick(struct holds *holds);
 // Whether this worker may take work, by what people have said (not by what it does). For the dispatcher and `find`.
 bool hold_takes_work(const struct holds *holds, const char *node, const char *worker);
 bool hold_fleet_stopped(const struct holds *holds); // emergency stop or shutdown of everything: pools and accounts start nothing
+bool hold_fleet_offline(const struct holds *holds); // global_offline
 bool hold_worker_shut_down(const struct holds *holds, const char *node, const char *worker);
 // Into a verdict record and for `why`: `hold` {kind by at reason}, when there is one.
 void hold_put_verdict(const struct holds *holds, const char *node, const char *worker, struct reeve_value *verdict);

@@ -71,7 +71,8 @@ static const char *order_topic(const struct sent *sent, char buf[REEVE_TOPIC_SIZ
 static enum reeve_err request(struct sent *sent, struct reeve_why *why)
 {
     char topic[REEVE_TOPIC_SIZE];
-    struct reeve_command command = {.args = sent->order.args};
+    struct reeve_command command = {.args = sent->order.args,
+                                    .id = sent->order.id[0] != '\0' ? strdup(sent->order.id) : NULL};
     int64_t timeout_ms = sent->order.timeout_ms > 0 ? sent->order.timeout_ms : ORDER_TIMEOUT_MS;
     enum reeve_err err = reeve_bus_request(sent->manager->bus, order_topic(sent, topic), &command, timeout_ms, on_reply,
                                            sent, NULL, why);

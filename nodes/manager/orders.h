@@ -11,6 +11,7 @@ struct orders;
 
 #define ORDERS_MAX        20000
 #define ORDER_SUBJECT_SIZE 160
+#define ORDER_ID_SIZE      65
 
 struct order {
     char node[REEVE_NAME_SIZE], worker[REEVE_NAME_SIZE]; // worker "" = to the node
@@ -21,6 +22,7 @@ struct order {
     int64_t number;                   // the sender's own
     // Once. `reply` NULL: TIMEOUT, OFFLINE or what the bus said; else its phase is terminal. NULL = nobody asks.
     void (*end)(struct manager *manager, const struct order *order, enum reeve_err err, const struct reeve_reply *reply);
+    char id[ORDER_ID_SIZE]; // of the command; "" = a new one. The same id is never done twice by whoever receives it [cmd-4]
     bool at_once; // does not wait for the commit: an emergency must not depend on a disk
 };
 enum reeve_err orders_new(struct manager *manager, struct orders **ret, struct reeve_why *why);

@@ -21,6 +21,12 @@ bool hold_fleet_stopped(const struct holds *holds)
     return fake_holds.fleet_stopped;
 }
 
+bool hold_fleet_offline(const struct holds *holds)
+{
+    (void)holds;
+    return false;
+}
+
 bool hold_worker_shut_down(const struct holds *holds, const char *node, const char *worker)
 {
     (void)holds;
