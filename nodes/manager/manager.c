@@ -238,6 +238,7 @@ static void tick_rooms(struct manager *manager)
         return;
     }
     int64_t began_ns = reeve_clock_mono_ns();
+    alarms_tick(manager->alarms);
     health_tick(manager->health);
     holds_tick(manager->holds);
     pools_tick(manager->pools);

@@ -197,7 +197,7 @@ static void all_mistakes_are_told_with_their_places(void **state)
     assert_told(site, "manager");
     assert_int_equal(load(site, "- manager"), REEVE_INVALID);
     assert_int_equal(load(site, "broker: {username: me}"), REEVE_INVALID);
-    assert_told(site, "broker.url is missing");
+    assert_told(site, "broker.url: is missing");
     assert_int_equal(manager_config_load("/nonexistent/manager.yaml", &site->config, &site->errors), REEVE_NOENT);
     assert_told(site, "/nonexistent/manager.yaml");
 }
