@@ -20,6 +20,27 @@ static const struct reeve_choice on_exit_choices[] = {{"keep", NODE_EXIT_KEEP}, 
 static const struct reeve_choice apply_choices[] = {
     {"any", NODE_APPLY_ANY}, {"types", NODE_APPLY_TYPES}, {"none", NODE_APPLY_NONE}, {NULL, 0}};
 
+#define ENDPOINTS_MAX 16
+
+static const struct reeve_field reserved_fields[] = {
+    {.name = "cpus",
+     .type = REEVE_FIELD_REAL,
+     F(node_reserved, cpus),
+     .min = 0,
+     .max = 4096,
+     .preset = "0",
+     .doc = "Cores."},
+    {.name = "memory",
+     .type = REEVE_FIELD_SIZE,
+     F(node_reserved, memory_bytes),
+     .min = 0,
+     .max = INT64_MAX,
+     .preset = "0",
+     .doc = "Memory."},
+};
+static const struct reeve_record reserved_record = REEVE_RECORD(
+    "reserved", struct node_reserved, reserved_fields, "What is not for workers: the node's capacity is without it.");
+
 static const struct reeve_field node_fields[] = {
     {.name = "name",
      .type = REEVE_FIELD_NAME,
@@ -91,7 +112,12 @@ static const struct reeve_field node_fields[] = {
     {.name = "broker_worker",
      .type = REEVE_FIELD_NAME,
      F(node_section, broker_worker),
-     .doc = "The worker that is the site's broker: it is stopped last."},
+     .doc = "The worker that is the site's broker: it is stopped last, and only its own name means it."},
+    {.name = "manager_worker",
+     .type = REEVE_FIELD_NAME,
+     F(node_section, manager_worker),
+     .doc = "The worker that is the site's manager: it is stopped after all others but the broker, and only its own name "
+            "means it."},
     {.name = "memory_limit",
      .type = REEVE_FIELD_SIZE,
      F(node_section, memory_limit_bytes),
@@ -106,6 +132,25 @@ static const struct reeve_field node_fields[] = {
      .max = 1024,
      .preset = "0",
      .doc = "cpu_limit of workers that say nothing; 0 = none."},
+    {.name = "reserved",
+     .type = REEVE_FIELD_RECORD,
+     .record = &reserved_record,
+     F(node_section, reserved),
+     .doc = "What is kept for others than workers."},
+    {.name = "endpoints",
+     .type = REEVE_FIELD_MAP,
+     F(node_section, endpoints),
+     .min = 0,
+     .max = ENDPOINTS_MAX,
+     .doc = "Endpoints whose distance is measured, `name: host:port`: the time of a TCP connection stands in the node's "
+            "status, for placement near them."},
+    {.name = "endpoints_interval",
+     .type = REEVE_FIELD_DURATION,
+     F(node_section, endpoints_interval_ms),
+     .min = 1000,
+     .max = 86400000,
+     .preset = "60s",
+     .doc = "How often each endpoint is connected to."},
 };
 static const struct reeve_record node_record =
     REEVE_RECORD("node", struct node_section, node_fields, "The node itself.");
@@ -287,6 +332,10 @@ static const struct reeve_field config_fields[] = {
      .type = REEVE_FIELD_STR,
      F(node_config, workers_dir),
      .doc = "A folder of files with worker specs (*.yaml, *.yml, *.json)."},
+    {.name = "manager",
+     .type = REEVE_FIELD_VALUE,
+     F(node_config, manager),
+     .doc = "For the site's manager: `reeve up` hands it on (`pools_dir`, `accounts_dir`, ...). Not the node's."},
     {.name = "daemon",
      .type = REEVE_FIELD_RECORD,
      .record = &legacy_daemon_record,
@@ -558,8 +607,25 @@ static void check_specs(struct node_config *config, struct reeve_errors *errors)
     check_names(config, errors);
 }
 
+static void check_endpoints(const struct reeve_value *endpoints, struct reeve_errors *errors)
+{
+    for (size_t i = 0; i < reeve_value_len(endpoints); i++) {
+        char path[REEVE_PATH_SIZE];
+        char host[REEVE_ENDPOINT_HOST_SIZE];
+        int64_t port;
+        struct reeve_why why;
+        const char *name = reeve_value_key(endpoints, i);
+        const struct reeve_value *value = reeve_value_at(endpoints, i);
+        if (reeve_name_check(name, &why) != REEVE_OK ||
+            reeve_endpoint_parse(reeve_value_text(value), host, &port, &why) != REEVE_OK) {
+            reeve_errors_add(errors, value, reeve_path_join(path, "node.endpoints", name), "%s", why.text);
+        }
+    }
+}
+
 static void check_config(struct node_config *config, struct reeve_errors *errors)
 {
+    check_endpoints(config->node.endpoints, errors);
     struct reeve_why why;
     if (reeve_root_check(config->node.root, &why) != REEVE_OK) {
         reeve_errors_add(errors, NULL, "node.root", "%s", why.text);

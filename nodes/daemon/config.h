@@ -11,6 +11,11 @@
 enum node_on_exit { NODE_EXIT_KEEP, NODE_EXIT_STOP };
 enum node_remote_apply { NODE_APPLY_ANY, NODE_APPLY_TYPES, NODE_APPLY_NONE };
 
+struct node_reserved { // what workers don't get
+    double cpus;
+    int64_t memory_bytes;
+};
+
 struct node_section {
     char *name;      // NULL = the host's name, made valid
     char *root;      // reeve/v1/<site>
@@ -25,8 +30,12 @@ struct node_section {
     int remote_apply; // enum node_remote_apply
     char *worker_dir; // where reeve-worker-<type> is; NULL = beside reeved, then PATH
     char *broker_worker; // name of the worker that is the site's broker: stopped last; NULL
+    char *manager_worker; // name of the worker that is the site's manager: stopped last but one; NULL
     int64_t memory_limit_bytes; // for workers that say nothing; 0 = none
     double cpu_limit;
+    struct node_reserved reserved;
+    struct reeve_value *endpoints; // MAP name -> "host:port", or NULL
+    int64_t endpoints_interval_ms;
 };
 
 struct legacy_daemon {
@@ -68,6 +77,7 @@ struct node_config {
     struct reeve_value *types;         // MAP type -> argv list
     struct reeve_value *workers;       // LIST of specs, as written
     char *workers_dir;                 // every *.yaml, *.yml, *.json in it
+    struct reeve_value *manager;       // of the site's manager, which `reeve up` starts; not read here
     struct legacy_daemon daemon;
     struct legacy_support worker_support;
     struct legacy_kdf kdf;

@@ -556,6 +556,7 @@ enum reeve_err daemon_start(struct daemon *daemon, uv_loop_t *loop, struct node_
     reeve_value_free(apply_config_specs(daemon, &daemon->config, false));
     command_resume(daemon);
     start_timers(daemon);
+    endpoints_start(daemon);
     reeve_bus_start(daemon->bus);
     reeve_log(REEVE_LOG_INFO, "daemon", "node=%s version=%s workers=%zu limits=\"%s\" state_dir=%s", daemon->config.node.name,
               REEVE_VERSION, reeve_map_len(daemon->workers), cgroup_host_text(daemon->cgroups), daemon->config.node.state_dir);
@@ -563,35 +564,45 @@ enum reeve_err daemon_start(struct daemon *daemon, uv_loop_t *loop, struct node_
 }
 
 // ---- the way out --------------------------------------------------------------------------------------------------------
-// workers (all but the broker) -> goodbye and DISCONNECT -> the broker -> handles
+// workers -> the manager, which sees them go -> goodbye and DISCONNECT -> the broker -> handles
 
-enum leave_step { LEAVE_NOT, LEAVE_WORKERS, LEAVE_BUS, LEAVE_BROKER, LEAVE_LAST };
+enum leave_step { LEAVE_NOT, LEAVE_WORKERS, LEAVE_MANAGER, LEAVE_BUS, LEAVE_BROKER, LEAVE_LAST };
 
-static bool is_broker(const struct daemon *daemon, const struct worker *worker)
+bool worker_is_sites(const struct worker *worker)
 {
-    return reeve_str_eq(worker->name, daemon->config.node.broker_worker);
+    const struct node_section *node = &worker->daemon->config.node;
+    return reeve_str_eq(worker->name, node->broker_worker) || reeve_str_eq(worker->name, node->manager_worker);
 }
 
-static size_t count_processes(const struct daemon *daemon, bool broker)
+// In which step it is stopped.
+static enum leave_step step_of(const struct worker *worker)
+{
+    const struct node_section *node = &worker->daemon->config.node;
+    return reeve_str_eq(worker->name, node->broker_worker)    ? LEAVE_BROKER
+           : reeve_str_eq(worker->name, node->manager_worker) ? LEAVE_MANAGER
+                                                              : LEAVE_WORKERS;
+}
+
+static size_t count_processes(const struct daemon *daemon, enum leave_step step)
 {
     size_t count = 0;
     struct reeve_map_iter it = {0};
     while (reeve_map_next(daemon->workers, &it)) {
         const struct worker *worker = it.value;
-        count += worker->run != NULL && is_broker(daemon, worker) == broker;
+        count += worker->run != NULL && step_of(worker) == step;
     }
     return count;
 }
 
 // The way out does not change what is desired: the next daemon starts them again. Nothing of it is stored.
-static void end_processes(struct daemon *daemon, bool broker)
+static void end_processes(struct daemon *daemon, enum leave_step step)
 {
     struct reeve_map_iter it = {0};
     while (reeve_map_next(daemon->workers, &it)) {
         struct worker *worker = it.value;
         const enum reeve_state state = worker->machine.state;
         bool goes_on = reeve_state_has_process(state) || state == REEVE_STATE_RESTARTING;
-        if (goes_on && is_broker(daemon, worker) == broker) {
+        if (goes_on && step_of(worker) == step) {
             bool wanted = worker->machine.wanted;
             struct reeve_why why;
             (void)worker_step(worker, REEVE_EVENT_STOP, "daemon leaves", &why); /* never refused in these states */
@@ -614,7 +625,7 @@ static void bus_stopped(struct reeve_bus *bus, void *arg)
     struct daemon *daemon = arg;
     daemon->leave_step = LEAVE_BROKER;
     if (!daemon->leave_keep) {
-        end_processes(daemon, true);
+        end_processes(daemon, LEAVE_BROKER);
     }
     daemon_worker_gone(daemon);
 }
@@ -632,11 +643,22 @@ static void leave_bus(struct daemon *daemon)
     reeve_bus_stop(daemon->bus, FLUSH_MS, bus_stopped, daemon);
 }
 
+static bool step_is_over(const struct daemon *daemon, enum leave_step step)
+{
+    return daemon->leave_step == (int)step && (daemon->leave_keep || count_processes(daemon, step) == 0);
+}
+
 void daemon_worker_gone(struct daemon *daemon)
 {
-    if (daemon->leave_step == LEAVE_WORKERS && (daemon->leave_keep || count_processes(daemon, false) == 0)) {
+    if (step_is_over(daemon, LEAVE_WORKERS)) {
+        daemon->leave_step = LEAVE_MANAGER;
+        if (!daemon->leave_keep) {
+            end_processes(daemon, LEAVE_MANAGER);
+        }
+    }
+    if (step_is_over(daemon, LEAVE_MANAGER)) {
         leave_bus(daemon);
-    } else if (daemon->leave_step == LEAVE_BROKER && (daemon->leave_keep || count_processes(daemon, true) == 0)) {
+    } else if (step_is_over(daemon, LEAVE_BROKER)) {
         close_last(daemon);
     }
 }
@@ -656,9 +678,18 @@ static void leave_late(struct reeve_timer *timer, void *arg)
 {
     (void)timer;
     struct daemon *daemon = arg;
-    reeve_log(REEVE_LOG_ERROR, "daemon", "leaving=late processes=%zu keeping", count_processes(daemon, false));
+    reeve_log(REEVE_LOG_ERROR, "daemon", "leaving=late processes=%zu keeping", count_processes(daemon, LEAVE_WORKERS) + count_processes(daemon, LEAVE_MANAGER));
     daemon->leave_keep = true;
     daemon_worker_gone(daemon);
+}
+
+static void stop_asking(struct daemon *daemon)
+{
+    struct reeve_map_iter it = {0};
+    endpoints_stop(daemon);
+    while (reeve_map_next(daemon->workers, &it)) {
+        probes_stop(it.value);
+    }
 }
 
 void daemon_leave(struct daemon *daemon, bool keep_workers)
@@ -670,8 +701,9 @@ void daemon_leave(struct daemon *daemon, bool keep_workers)
     daemon->leave_keep = keep_workers;
     daemon->leave_step = LEAVE_WORKERS;
     reeve_timer_stop(&daemon->metrics);
+    stop_asking(daemon);
     if (!keep_workers) {
-        end_processes(daemon, false);
+        end_processes(daemon, LEAVE_WORKERS);
     }
     // The shims kill after their grace time; later than that means that a shim is gone or a process can't be killed.
     reeve_timer_start(&daemon->leave_deadline, longest_grace(daemon) + 10000, 0);
@@ -701,6 +733,7 @@ void daemon_done(struct daemon *daemon)
         reeve_signals_free(daemon->signals);
     }
     free_commands(daemon);
+    endpoints_stop(daemon);
     struct reeve_map_iter it = {0};
     while (daemon->workers != NULL && reeve_map_next(daemon->workers, &it)) {
         worker_free(it.value);

@@ -8,7 +8,8 @@
 //   command.c    commands in: checks, journal, dispatch     pending.c  commands in hand, until their terminal reply
 //   select.c     which workers a command means              ops_*.c    what each op does
 //   publish.c    records, events, audit, metrics            logs.c     log lines on request
-//   lease.c      what a lease's renewal is worth (pure)
+//   lease.c      what a lease's renewal is worth (pure)    probes.c   questions to programs from outside, over and over
+//   ask.c        one such question                         endpoints.c  how far away the node's endpoints are
 //
 // One thread, one loop. A turn: what arrived is applied in memory and written to the store's transaction; at the end
 // of the turn it is committed, and only then what it announced leaves (`daemon_after_commit`).
@@ -36,7 +37,7 @@ struct worker {
     char name[REEVE_NAME_SIZE];
     struct reeve_spec spec;
     int64_t spec_version;
-    char origin[16]; // "file", "command"
+    char origin[16]; // "file", "command"; of the site's broker and manager "site" is published
     int64_t created_at;
 
     struct reeve_machine machine; // written by worker_step() only
@@ -72,6 +73,7 @@ struct worker {
     bool dirty;            // its process record has to be published at the end of the turn
     int64_t ttl_until_mono; // 0 = none
     struct reeve_timer backoff_timer, ready_timer, ttl_timer;
+    struct probes *probes; // NULL unless its spec has some and it runs
     struct ready_probe *probe; // NULL unless readiness is looked for by log or tcp
     struct log_follow *follow; // NULL unless somebody follows its log
     int closing;               // timers still open after removal
@@ -121,6 +123,9 @@ struct daemon {
     int64_t malformed_told_mono;
     uint64_t event_seq;
     struct lease_beats beats;
+    struct probe_state *probes_first, *probes_last; // in line
+    size_t probes_running;
+    struct endpoints *endpoints; // NULL = none
     struct daemon_counters counters;
 };
 
@@ -162,6 +167,9 @@ int64_t lease_heartbeat_ms(const struct daemon *daemon); // how often the node h
 enum reeve_err worker_spawn(struct worker *worker, struct reeve_why *why);
 // Whether this node could start the spec at all: program, user, folder. INVALID or NOENT with the reason.
 enum reeve_err spawn_check(const struct node_config *config, const struct reeve_spec *spec, struct reeve_why *why);
+// As whom and with what environment something of this worker's runs; `env` is added to.
+enum reeve_err spawn_context(const struct worker *worker, uid_t *ret_uid, gid_t *ret_gid, struct reeve_strv *env,
+                             struct reeve_why *why);
 void spawn_forget(struct worker *worker); // its files, logs and groups
 const char *spawn_log_dir(const struct worker *worker, char *buf, size_t buf_len);
 
@@ -169,6 +177,16 @@ const char *spawn_log_dir(const struct worker *worker, char *buf, size_t buf_len
 enum reeve_err probe_start(struct worker *worker, struct reeve_why *why); // none needed = OK
 void probe_stop(struct worker *worker);
 void probe_log_grew(struct worker *worker);
+
+// probes.c
+void probes_start(struct worker *worker); // anew, when it has become ready or its spec has changed
+void probes_stop(struct worker *worker);
+struct reeve_value *probes_value(const struct worker *worker); // LIST of results that count, or NULL; caller frees
+
+// endpoints.c
+void endpoints_start(struct daemon *daemon); // anew, by the configuration
+void endpoints_stop(struct daemon *daemon);
+struct reeve_value *endpoints_value(const struct daemon *daemon); // {name: ms} of those that answer, or NULL; caller frees
 
 // command.c
 void command_take(struct daemon *daemon, const struct reeve_delivery *delivery);
@@ -308,6 +326,8 @@ struct reeve_value *op_reload_plan(struct pending *pending);
 struct reeve_value *apply_config_specs(struct daemon *daemon, struct node_config *config, bool plan_only);
 void op_apply_resume(struct pending *pending);
 // Whether that would change or remove a stored worker: it must not be started by its old spec before.
+// The site's own broker or manager: they carry and steer everything else, so that only their own names mean them.
+bool worker_is_sites(const struct worker *worker);
 bool config_will_change(struct daemon *daemon, const struct reeve_spec *stored, const char *origin);
 enum reeve_err op_reload_prepare(struct pending *pending, struct reeve_why *why);
 enum reeve_err op_shutdown_prepare(struct pending *pending, struct reeve_why *why);

@@ -181,14 +181,13 @@ enum reeve_err op_drain_prepare(struct pending *pending, struct reeve_why *why)
     return store_number_set(pending->daemon->store, "draining", 1, why);
 }
 
-static void stop_all_but_broker(struct daemon *daemon, struct reeve_value *stopped)
+static void stop_all_but_the_sites(struct daemon *daemon, struct reeve_value *stopped)
 {
     struct reeve_map_iter it = {0};
     while (reeve_map_next(daemon->workers, &it)) {
         struct worker *worker = it.value;
         struct reeve_why why;
-        bool spared = reeve_str_eq(worker->name, daemon->config.node.broker_worker);
-        if (!spared && worker_step(worker, REEVE_EVENT_STOP, "drain", &why) == REEVE_OK) {
+        if (!worker_is_sites(worker) && worker_step(worker, REEVE_EVENT_STOP, "drain", &why) == REEVE_OK) {
             (void)reeve_value_add(stopped, reeve_value_str(worker->name)); /* remembered: reeve_value_built() */
         }
     }
@@ -201,7 +200,7 @@ void op_drain_act(struct pending *pending)
     daemon->draining = true;
     if (reeve_get_bool(pending->command.args, "stop", false)) {
         struct reeve_value *stopped = reeve_value_list();
-        stop_all_but_broker(daemon, stopped);
+        stop_all_but_the_sites(daemon, stopped);
         (void)reeve_value_put(result, "stopping", stopped); /* remembered: reeve_value_built() */
     }
     reeve_put_str(result, "state", "draining");

@@ -41,6 +41,19 @@ static void count_workers(const struct daemon *daemon, struct reeve_node_status 
     }
 }
 
+// What the node keeps for itself is no capacity. At least something is left: 0 would read as not known.
+static int64_t cpus_for_workers(const struct node_config *config)
+{
+    const double left = (double)sysconf(_SC_NPROCESSORS_ONLN) - config->node.reserved.cpus;
+    return left < 1 ? 1 : (int64_t)left;
+}
+
+static int64_t memory_for_workers(const struct node_config *config, int64_t total)
+{
+    const int64_t left = total - config->node.reserved.memory_bytes;
+    return left < 1 ? 1 : left;
+}
+
 void publish_node(struct daemon *daemon, bool goodbye)
 {
     struct sysinfo info = {0};
@@ -60,11 +73,13 @@ void publish_node(struct daemon *daemon, bool goodbye)
         .at = reeve_clock_wall_ms(),
         .heartbeat_ms = heartbeat_ms,
         .ttl_ms = 3 * heartbeat_ms,
-        .cpus = sysconf(_SC_NPROCESSORS_ONLN),
-        .memory_bytes = (int64_t)info.totalram * info.mem_unit,
+        .cpus = cpus_for_workers(&daemon->config),
+        .memory_bytes = memory_for_workers(&daemon->config, (int64_t)info.totalram * info.mem_unit),
         .workers_max = daemon->config.node.workers_max,
         .beat = goodbye ? 0 : lease_beat(&daemon->beats, reeve_clock_mono_ms()), // before it leaves [lease-4]
     };
+    REEVE_VALUE_AUTO round_trip = endpoints_value(daemon);
+    status.round_trip = round_trip;
     count_workers(daemon, &status);
     char topic[REEVE_TOPIC_SIZE];
     (void)reeve_topic_make(topic, daemon->config.node.root, "node/%s/status", daemon->config.node.name);
@@ -122,7 +137,7 @@ struct reeve_value *process_value(const struct worker *worker)
         .type = worker->spec.type,
         .exchange = worker->spec.exchange,
         .program = program_of(worker),
-        .origin = worker->origin,
+        .origin = worker_is_sites(worker) ? "site" : worker->origin,
         .capabilities = &worker->spec.capabilities,
         .labels = worker->spec.labels,
         .pool = worker->spec.pool,
@@ -143,6 +158,8 @@ struct reeve_value *process_value(const struct worker *worker)
         .not_enforced = worker->not_enforced[0] != '\0' ? worker->not_enforced : NULL,
         .why = worker->why[0] != '\0' ? worker->why : NULL,
     };
+    REEVE_VALUE_AUTO probes = probes_value(worker);
+    record.probes = probes;
     put_exit_record(worker, &record);
     list_enforced(worker, &record);
     struct reeve_value *value = reeve_process_value(&record);

@@ -56,11 +56,10 @@ static bool is_named(const struct reeve_value *names, const char *name)
     return reeve_value_kind(names) == REEVE_STR && strcmp(reeve_value_text(names), name) == 0;
 }
 
-// The site's broker carries the commands: a wildcard must not mean it, only its own name does.
+// The site's broker carries the commands, and its manager gives them: a wildcard must not mean them, only their names do.
 static bool is_spared(const struct selector *selector, const struct worker *worker)
 {
-    const char *broker = worker->daemon->config.node.broker_worker;
-    return broker != NULL && strcmp(worker->name, broker) == 0 && !is_named(selector->names, worker->name);
+    return worker_is_sites(worker) && !is_named(selector->names, worker->name);
 }
 
 static bool selects(const struct selector *selector, const struct worker *worker)

@@ -82,6 +82,19 @@ def test_the_broker_worker_is_stopped_after_the_goodbye(make_node, admin, broker
     assert not nodes.alive(records["mosquitto"]["pid"])
 
 
+def test_the_manager_worker_is_stopped_after_the_others_and_before_the_goodbye(make_node, admin):
+    """The worker named by node.manager_worker sees all others go: while one of them still ends, it runs."""
+    node = make_node(on_exit="stop", manager_worker="manager", workers=[
+        {"name": "manager", "command": SLEEPER}, {"name": "a", **STUBBORN, "stop": {"grace": "500ms"}}])
+    records = {name: admin.wait_state(name, "running") for name in ("manager", "a")}
+    node.signal(signal.SIGTERM)
+    admin.wait_state("a", "stopping")
+    assert nodes.alive(records["manager"]["pid"]) and admin.process("manager")["state"] == "running"
+    assert node.wait() == 0
+    assert not nodes.alive(records["manager"]["pid"])
+    assert admin.process("manager")["state"] == "stopped"  # said before the goodbye
+
+
 @three_brokers
 def test_a_killed_daemon_is_told_by_its_last_will(make_node, admin):
     """No goodbye: the broker publishes lwt with the epoch of the session; the next session has a higher one."""

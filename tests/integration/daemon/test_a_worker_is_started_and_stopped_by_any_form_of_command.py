@@ -162,16 +162,18 @@ def test_a_selector_that_fits_nothing_says_so(node, admin):
     assert admin.process("mm-1")["state"] == "running"
 
 
-def test_wildcards_spare_the_worker_that_is_the_broker(make_node, broker, admin):
-    """`broker_worker` carries the commands: `all`, globs and selectors pass it by; its own name, also in a list, means
-    it. Expected of drain with `stop: true`: the same."""
-    node = make_node(broker_worker="mosquitto", workers=[
+@pytest.mark.parametrize("key", ["broker_worker", "manager_worker"])
+def test_wildcards_spare_the_workers_that_are_the_sites(make_node, broker, admin, key):
+    """`broker_worker` carries the commands and `manager_worker` gives them: `all`, globs and selectors pass them by; its
+    own name, also in a list, means one. Expected of drain with `stop: true`: the same. Both say `origin: site`."""
+    node = make_node(**{key: "mosquitto"}, workers=[
         {"name": "mosquitto", "command": SLEEPER, "type": "broker"}, {"name": "a", "command": SLEEPER}])
     for args in ({"all": True}, {"workers": "*"}, {"workers": "mos*"}, {"type": "broker"}, {"state": "running"},
                  {"workers": ["mos*", "a"]}):
         command = admin.command("", "restart", args)
         command.terminal()
         assert admin.process("mosquitto")["run"] == 1, args
+    assert admin.process("mosquitto")["origin"] == "site" and admin.process("a")["origin"] == "file"
     admin.do("", "drain", {"stop": True})
     admin.wait_state("a", "stopped")
     assert admin.process("mosquitto")["state"] == "running"
