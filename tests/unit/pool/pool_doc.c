@@ -12,7 +12,7 @@ int main(int argc, char **argv)
         (void)fputs("usage: pool-doc --doc pool\n", stderr);
         return 2;
     }
-    if (reeve_record_markdown(&reeve_pool_record, 2, &text) != REEVE_OK) {
+    if (reeve_record_markdown(&reeve_pool_record, 3, &text) != REEVE_OK) {
         return 1;
     }
     return fputs(reeve_buf_str(&text), stdout) < 0 || fflush(stdout) != 0;
