@@ -488,7 +488,8 @@ static void load_one(const char *key, const struct reeve_value *value, void *arg
 enum reeve_err alarms_load(struct alarms *alarms, struct reeve_why *why)
 {
     struct loading loading = {.alarms = alarms};
-    struct reeve_map *map = reeve_map_new(2 * ALARMS_MAX); // what is stored is taken, whatever the bound was then
+    struct reeve_map *map =
+        reeve_map_new((size_t)2 * ALARMS_MAX); // what is stored is taken, whatever the bound was then
     if (map == NULL) {
         return reeve_fail(why, REEVE_NOMEM, "alarms: out of memory");
     }
@@ -512,7 +513,7 @@ void alarms_publish(struct alarms *alarms)
 enum reeve_err alarms_new(struct manager *manager, struct alarms **ret, struct reeve_why *why)
 {
     struct alarms *alarms = calloc(1, sizeof *alarms);
-    if (alarms == NULL || (alarms->map = reeve_map_new(2 * ALARMS_MAX)) == NULL) {
+    if (alarms == NULL || (alarms->map = reeve_map_new((size_t)2 * ALARMS_MAX)) == NULL) {
         free(alarms);
         return reeve_fail(why, REEVE_NOMEM, "alarms: out of memory");
     }

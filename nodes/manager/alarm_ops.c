@@ -31,7 +31,7 @@ static const struct reeve_field alarms_fields[] = {
      .type = REEVE_FIELD_INT,
      .offset = offsetof(struct alarms_args, offset),
      .min = 0,
-     .max = ALARMS_MAX * 2,
+     .max = 2LL * ALARMS_MAX,
      .preset = "0",
      .doc = "So many are passed over."},
     {.name = "limit",
@@ -101,31 +101,35 @@ const struct reeve_record op_acknowledge_args = {.name = "acknowledge",
 
 // ---- listing ----------------------------------------------------------------------------------------------------
 
+struct row {
+    const struct alarm *alarm;
+};
+
 static int compare(const void *a, const void *b)
 {
-    const struct alarm *const *x = a;
-    const struct alarm *const *y = b;
-    if ((*x)->severity != (*y)->severity) {
-        return (*x)->severity > (*y)->severity ? -1 : 1;
+    const struct alarm *x = ((const struct row *)a)->alarm;
+    const struct alarm *y = ((const struct row *)b)->alarm;
+    if (x->severity != y->severity) {
+        return x->severity > y->severity ? -1 : 1;
     }
-    if ((*x)->opened_at != (*y)->opened_at) {
-        return (*x)->opened_at > (*y)->opened_at ? -1 : 1;
+    if (x->opened_at != y->opened_at) {
+        return x->opened_at > y->opened_at ? -1 : 1;
     }
-    int kinds = strcmp((*x)->kind, (*y)->kind);
-    return kinds != 0 ? kinds : strcmp((*x)->subject, (*y)->subject);
+    int kinds = strcmp(x->kind, y->kind);
+    return kinds != 0 ? kinds : strcmp(x->subject, y->subject);
 }
 
 // Borrowed, in order; the caller frees the array. NULL when out of memory.
-static const struct alarm **sorted(const struct alarms *alarms, const struct alarms_args *args, size_t *ret_len)
+static struct row *sorted(const struct alarms *alarms, const struct alarms_args *args, size_t *ret_len)
 {
-    const struct alarm **list = calloc(reeve_map_len(alarms->map) + 1, sizeof *list);
+    struct row *list = calloc(reeve_map_len(alarms->map) + 1, sizeof *list);
     *ret_len = 0;
     for (struct reeve_map_iter it = {0}; list != NULL && reeve_map_next(alarms->map, &it);) {
         const struct alarm *alarm = it.value;
         bool meant = (args->kind == NULL || reeve_glob_match(args->kind, alarm->kind)) &&
                      !(args->open_only && alarm->acknowledged_by != NULL);
         if (meant) {
-            list[(*ret_len)++] = alarm;
+            list[(*ret_len)++].alarm = alarm;
         }
     }
     if (list != NULL) {
@@ -138,23 +142,23 @@ struct reeve_value *alarms_value(const struct alarms *alarms)
 {
     const struct alarms_args all = {0};
     size_t len;
-    const struct alarm **list = sorted(alarms, &all, &len);
+    struct row *list = sorted(alarms, &all, &len);
     struct reeve_value *values = list != NULL ? reeve_value_list() : NULL;
     for (size_t i = 0; values != NULL && i < len; i++) {
-        (void)reeve_value_add(values, alarm_value(alarms, list[i])); /* remembered: reeve_value_built() */
+        (void)reeve_value_add(values, alarm_value(alarms, list[i].alarm)); /* remembered: reeve_value_built() */
     }
     free(list);
     return values;
 }
 
 // As many from `offset` on as are asked for and fit into a reply.
-static struct reeve_value *page(const struct alarms *alarms, const struct alarms_args *args, const struct alarm **list,
+static struct reeve_value *page(const struct alarms *alarms, const struct alarms_args *args, const struct row *list,
                                 size_t len)
 {
     struct reeve_value *values = reeve_value_list();
     REEVE_BUF_AUTO bytes = REEVE_BUF_INIT(LIST_BYTES_MAX);
     for (size_t i = (size_t)args->offset; i < len && i < (size_t)(args->offset + args->limit); i++) {
-        struct reeve_value *value = alarm_value(alarms, list[i]);
+        struct reeve_value *value = alarm_value(alarms, list[i].alarm);
         if (reeve_msgpack_write(value, &bytes) != REEVE_OK) {
             reeve_value_free(value);
             break;
@@ -169,7 +173,7 @@ enum reeve_err op_alarms_run(struct call *call, struct reeve_why *why)
     const struct alarms *alarms = call->manager->alarms;
     const struct alarms_args *args = call->args;
     size_t len;
-    const struct alarm **list = sorted(alarms, args, &len);
+    struct row *list = sorted(alarms, args, &len);
     if (list == NULL) {
         return reeve_fail(why, REEVE_NOMEM, "out of memory");
     }

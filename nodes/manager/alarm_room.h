@@ -28,7 +28,7 @@ struct alarms {
     uint64_t refused;
 };
 
-#define ALARM_KEY_SIZE (2 * REEVE_NAME_SIZE)
+#define ALARM_KEY_SIZE ((size_t)2 * REEVE_NAME_SIZE)
 struct alarm *alarm_find(const struct alarms *alarms, const char *kind, const char *subject); // NULL
 struct reeve_value *alarm_value(const struct alarms *alarms, const struct alarm *alarm);
 void alarm_show(struct alarms *alarms, struct alarm *alarm); // store and publish it as it is now

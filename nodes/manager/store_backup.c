@@ -287,6 +287,8 @@ static enum reeve_err write_numbers(const char *path, const struct kept_numbers 
 {
     char sql[256];
     sqlite3 *db = NULL;
+    long long epoch = numbers->epoch;
+    long long generation = numbers->generation;
     enum reeve_err err = store_connect(path, SQLITE_OPEN_READWRITE, &db, why);
     if (err != REEVE_OK) {
         return err;
@@ -294,7 +296,7 @@ static enum reeve_err write_numbers(const char *path, const struct kept_numbers 
     (void)snprintf(sql, sizeof sql,
                    "PRAGMA synchronous=FULL; BEGIN; INSERT OR REPLACE INTO number(key,value) VALUES"
                    "('epoch',%lld),('generation',%lld); COMMIT",
-                   (long long)(numbers->epoch + 1), (long long)(numbers->generation + 1));
+                   epoch + 1, generation + 1);
     err = store_exec(db, sql, "restore", why);
     sqlite3_close(db);
     return err;
