@@ -16,5 +16,6 @@ void accounts_free(struct accounts *accounts);
 enum reeve_err accounts_load(struct accounts *accounts, struct reeve_why *why); // from the store; also after a failed turn
 void accounts_publish(struct accounts *accounts);
 void accounts_tick(struct accounts *accounts); // once a second
+void accounts_look(struct accounts *accounts); // read the directory again (SIGHUP)
 
 #endif

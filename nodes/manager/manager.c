@@ -295,7 +295,7 @@ static void on_signal(int signal, void *arg)
 {
     struct manager *manager = arg;
     if (signal == SIGHUP) {
-        accounts_tick(manager->accounts); // looks at its files; nothing else is read again
+        accounts_look(manager->accounts); // nothing else is read again
         return;
     }
     reeve_log(REEVE_LOG_INFO, "manager", "signal=%d leaving", signal);
