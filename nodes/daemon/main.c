@@ -1,4 +1,5 @@
 // reeved: the node daemon. Options, configuration, loop, exit.
+#include "ask.h"
 #include "daemon.h"
 #include "doc.h"
 
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 enum { EXIT_USAGE = 2 };
+#define DRAIN_MS 10000
 
 const char doc_usage[] =
     "Usage: reeved [--config FILE] [options]\n"
@@ -159,6 +161,10 @@ static int run(struct node_config *config)
         (void)fprintf(stderr, "reeved: %s\n", reeve_why_format(&why, text, sizeof text));
     }
     daemon_done(daemon);
+    if (!ask_drain(&loop, DRAIN_MS)) {
+        reeve_log(REEVE_LOG_WARNING, "daemon", "a name lookup hangs, leaving without it ignoring");
+        _exit(exit_code); // exit() would wait for its thread
+    }
     reeve_loop_finish(&loop);
     free(daemon);
     return exit_code;

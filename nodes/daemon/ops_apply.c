@@ -395,6 +395,9 @@ static void take_live_settings(struct node_config *config, struct node_config *f
     SWAP(struct reeve_value *, config->types, fresh->types);
     SWAP(struct reeve_specs, config->specs, fresh->specs);
     SWAP(struct reeve_broker, config->worker_broker, fresh->worker_broker);
+    SWAP(struct reeve_value *, config->node.endpoints, fresh->node.endpoints);
+    config->node.endpoints_interval_ms = fresh->node.endpoints_interval_ms;
+    config->node.reserved = fresh->node.reserved;
     config->node.log_level = fresh->node.log_level;
     config->node.workers_max = fresh->node.workers_max;
     config->node.heartbeat_ms = fresh->node.heartbeat_ms;
@@ -418,6 +421,7 @@ void op_reload_act(struct pending *pending)
     note_restart_needed(&daemon->config, pending->config, restart_needed);
     take_live_settings(&daemon->config, pending->config);
     reeve_log_set_level((enum reeve_log_level)daemon->config.node.log_level);
+    endpoints_start(daemon);
     struct reeve_value *report = apply_config_specs(daemon, &daemon->config, false);
     const struct reeve_value *keys = reeve_value_get(restart_needed, "needs_restart");
     if (keys != NULL) {

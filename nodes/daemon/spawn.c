@@ -238,6 +238,23 @@ static enum reeve_err make_env(const struct worker *worker, const struct identit
     return err;
 }
 
+enum reeve_err spawn_context(const struct worker *worker, uid_t *ret_uid, gid_t *ret_gid, struct reeve_strv *env,
+                             struct reeve_why *why)
+{
+    struct identity identity;
+    enum reeve_err err = identity_of(&worker->spec, &identity, why);
+    if (err != REEVE_OK) {
+        return err;
+    }
+    err = make_env(worker, &identity, env);
+    if (err != REEVE_OK) {
+        return reeve_fail(why, err, "out of memory");
+    }
+    *ret_uid = identity.uid;
+    *ret_gid = identity.gid;
+    return REEVE_OK;
+}
+
 // ---- the plan -------------------------------------------------------------------------------------------------
 
 static enum run_ready plan_ready(const struct reeve_spec *spec)

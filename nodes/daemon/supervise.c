@@ -51,6 +51,7 @@ static void timer_closed(struct reeve_timer *timer, void *arg)
 void worker_free(struct worker *worker)
 {
     probe_stop(worker);
+    probes_stop(worker);
     logs_follow_stop(worker);
     if (worker->run != NULL) {
         run_detach(worker->run);
@@ -69,6 +70,9 @@ void worker_set_spec(struct worker *worker, struct reeve_spec *spec)
     worker->spec = *spec;
     *spec = (struct reeve_spec){0};
     worker->spec_version++;
+    if (worker->machine.state == REEVE_STATE_RUNNING) {
+        probes_start(worker);
+    }
 }
 
 static enum reeve_err store_row(struct daemon *daemon, struct store_worker *stored, const struct reeve_spec *spec,
@@ -301,6 +305,9 @@ static void drop_what_state_may_not_own(struct worker *worker)
         reeve_timer_stop(&worker->ready_timer);
         probe_stop(worker);
     }
+    if (worker->machine.state != REEVE_STATE_RUNNING) {
+        probes_stop(worker);
+    }
 }
 
 // No process without a lease [lease-2]: to the machine it is as if the run had ended before it began, by nobody's fault. It
@@ -337,6 +344,9 @@ enum reeve_err worker_step(struct worker *worker, enum reeve_event event, const 
         worker->since_at = reeve_clock_wall_ms();
         tell_change(worker, step.from, cause);
         drop_what_state_may_not_own(worker);
+        if (worker->machine.state == REEVE_STATE_RUNNING) {
+            probes_start(worker);
+        }
         bool given_up = worker->machine.state == REEVE_STATE_FAILED || step.from == REEVE_STATE_FAILED;
         if (given_up || worker->machine.wanted != worker->stored_wanted) {
             store_along(worker);
