@@ -1,5 +1,6 @@
-// The reference pages that are made from tables: the manager's part of docs/configuration.md, its ops in docs/protocol.md, the man
-// page. Tests compare the pages in docs/ with what this prints. Must not: hold facts of its own.
+// The reference pages that are made from tables: the manager's part of docs/configuration.md, its ops in
+// docs/protocol.md, the man page. Tests compare the pages in docs/ with what this prints. Must not: hold facts of its
+// own.
 #include "doc.h"
 
 #include "manager.h"
@@ -7,25 +8,27 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char configuration_head[] =
-    "# Configuration of a manager\n"
-    "\n"
-    "Made from the record tables by `reeve-manager --doc configuration`; a test compares. `reeve-manager --check --config FILE` says\n"
-    "everything that is wrong with a file, each with its place, and starts nothing. Started by a node daemon, the manager takes the\n"
-    "same keys from the `config` of its worker spec, and what they do not say about broker and topic root from the daemon.\n"
-    "\n"
-    "```yaml\n"
-    "manager:\n"
-    "  root: reeve/v1/local\n"
-    "  pools_dir: /etc/reeve/pools\n"
-    "  accounts_dir: /etc/reeve/accounts\n"
-    "  health: {on_unhealthy: restart, unhealthy_for: 1m}\n"
-    "broker:\n"
-    "  url: mqtt://127.0.0.1:1883\n"
-    "  username: manager\n"
-    "  password_file: /etc/reeve/manager.password\n"
-    "```\n"
-    "\n";
+static const char configuration_head[] = "# Configuration of a manager\n"
+                                         "\n"
+                                         "Made from the record tables by `reeve-manager --doc configuration`; a test "
+                                         "compares. `reeve-manager --check --config FILE` says\n"
+                                         "everything that is wrong with a file, each with its place, and starts "
+                                         "nothing. Started by a node daemon, the manager takes the\n"
+                                         "same keys from the `config` of its worker spec, and what they do not say "
+                                         "about broker and topic root from the daemon.\n"
+                                         "\n"
+                                         "```yaml\n"
+                                         "manager:\n"
+                                         "  root: reeve/v1/local\n"
+                                         "  pools_dir: /etc/reeve/pools\n"
+                                         "  accounts_dir: /etc/reeve/accounts\n"
+                                         "  health: {on_unhealthy: restart, unhealthy_for: 1m}\n"
+                                         "broker:\n"
+                                         "  url: mqtt://127.0.0.1:1883\n"
+                                         "  username: manager\n"
+                                         "  password_file: /etc/reeve/manager.password\n"
+                                         "```\n"
+                                         "\n";
 
 static enum reeve_err print_configuration(struct reeve_buf *buf)
 {
@@ -41,8 +44,7 @@ struct selection { // any struct will do: only the fields' names and texts are r
     struct select_args select;
 };
 static const struct reeve_field select_fields[] = {SELECT_FIELDS(struct selection, select)};
-static const struct reeve_record select_record =
-    REEVE_RECORD("SEL", struct selection, select_fields, "Who is meant. What is given has to fit, all of it.");
+static const struct reeve_record select_record = REEVE_RECORD("SEL", struct selection, select_fields, NULL);
 
 static bool selects(const struct reeve_field *field)
 {
@@ -101,19 +103,33 @@ static void print_op_row(const struct op *op, struct reeve_buf *buf)
     reeve_buf_printf(buf, " | %s |\n", op->doc);
 }
 
-// A table of the op's own arguments, where it has some.
+// The rows of a record's table, each with the op in front: one table for all ops.
+static void put_rows(const struct op *op, const char *markdown, struct reeve_buf *buf)
+{
+    for (const char *end; *markdown != '\0'; markdown = *end != '\0' ? end + 1 : end) {
+        end = markdown + strcspn(markdown, "\n");
+        if (reeve_str_starts(markdown, "| `")) {
+            reeve_buf_printf(buf, "| %s `%s` ", level_text(op->level), op->name);
+            reeve_buf_append(buf, markdown, (size_t)(end - markdown) + 1);
+        }
+    }
+}
+
 static enum reeve_err print_op_arguments(const struct op *op, struct reeve_buf *buf)
 {
     struct reeve_field fields[FIELDS_MAX];
-    char name[64];
     bool select;
+    REEVE_BUF_AUTO markdown = REEVE_BUF_INIT(0);
     size_t len = op->args != NULL ? own_fields(op->args, fields, &select) : 0;
     if (len == 0) {
         return REEVE_OK;
     }
-    (void)snprintf(name, sizeof name, "%s/%s", level_text(op->level), op->name); /* fits */
-    const struct reeve_record own = {.name = name, .size = op->args->size, .fields = fields, .fields_len = len};
-    return reeve_record_markdown(&own, 5, buf);
+    const struct reeve_record own = {.name = "op", .size = op->args->size, .fields = fields, .fields_len = len};
+    enum reeve_err err = reeve_record_markdown(&own, 5, &markdown);
+    if (err == REEVE_OK) {
+        put_rows(op, reeve_buf_str(&markdown), buf);
+    }
+    return err;
 }
 
 static enum reeve_err print_ops(struct reeve_buf *buf)
@@ -123,8 +139,13 @@ static enum reeve_err print_ops(struct reeve_buf *buf)
     for (size_t i = 0; (op = op_at(i)) != NULL; i++) {
         print_op_row(op, buf);
     }
-    reeve_buf_puts(buf, "\n`!` = required. What the arguments mean:\n\n");
-    enum reeve_err err = reeve_record_markdown(&select_record, 5, buf);
+    reeve_buf_puts(buf,
+                   "\n`!` = required. `SEL`, who is meant:\n\n| argument | value | default | |\n|---|---|---|---|\n");
+    REEVE_BUF_AUTO markdown = REEVE_BUF_INIT(0);
+    enum reeve_err err = reeve_record_markdown(&select_record, 5, &markdown);
+    const char *rows = strstr(reeve_buf_str(&markdown), "| `");
+    reeve_buf_puts(buf, rows != NULL ? rows : "");
+    reeve_buf_puts(buf, "The other arguments:\n\n| op | argument | value | default | |\n|---|---|---|---|---|\n");
     for (size_t i = 0; err == REEVE_OK && (op = op_at(i)) != NULL; i++) {
         err = print_op_arguments(op, buf);
     }
@@ -133,19 +154,21 @@ static enum reeve_err print_ops(struct reeve_buf *buf)
 
 // ---- man page ---------------------------------------------------------------------------------------------------
 
-static const char man_head[] =
-    ".TH REEVE\\-MANAGER 8 \"\" \"reeve " REEVE_VERSION "\" \"Reeve\"\n"
-    ".SH NAME\nreeve\\-manager \\- the manager of a Reeve fleet\n"
-    ".SH SYNOPSIS\n\\fBreeve\\-manager\\fR [\\fB\\-\\-config\\fR \\fIFILE\\fR] [options]\n"
-    ".SH DESCRIPTION\n"
-    "Keeps one verdict for every worker of a site, pools at their size, accounts running, and stops everything at once when asked. It\n"
-    "takes commands over MQTT. Nodes and workers go on without it; what it decided is in its store, and the next one goes on from there.\n"
-    ".PP\n.nf\n";
+static const char man_head[] = ".TH REEVE\\-MANAGER 8 \"\" \"reeve " REEVE_VERSION "\" \"Reeve\"\n"
+                               ".SH NAME\nreeve\\-manager \\- the manager of a Reeve fleet\n"
+                               ".SH SYNOPSIS\n\\fBreeve\\-manager\\fR [\\fB\\-\\-config\\fR \\fIFILE\\fR] [options]\n"
+                               ".SH DESCRIPTION\n"
+                               "Keeps one verdict for every worker of a site, pools at their size, accounts running, "
+                               "and stops everything at once when asked. It\n"
+                               "takes commands over MQTT. Nodes and workers go on without it; what it decided is in "
+                               "its store, and the next one goes on from there.\n"
+                               ".PP\n.nf\n";
 
 static const char man_files[] =
     ".fi\n"
     ".SH FILES\n"
-    ".TP\n.I /etc/reeve/manager.yaml\nconfiguration; every key is in configuration.md, or print it with \\fBreeve\\-manager \\-\\-doc configuration\\fR\n"
+    ".TP\n.I /etc/reeve/manager.yaml\nconfiguration; every key is in configuration.md, or print it with "
+    "\\fBreeve\\-manager \\-\\-doc configuration\\fR\n"
     ".TP\n.I /var/lib/reeve/manager\\-NAME\nstate_dir: " STORE_FILE ", " STORE_BACKUP_DIR "/, lock\n"
     ".SH COMMANDS\nOn \\fImanager/NAME/cmd/OP\\fR, \\fIpool/POOL/cmd/OP\\fR and \\fIaccount/ACCOUNT/cmd/OP\\fR:\n";
 
