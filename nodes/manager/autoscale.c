@@ -266,12 +266,11 @@ static void remember(struct turn *turn)
         state->window_len = state->window_next = 0;
         return;
     }
-    if (state->window_len == 0) {
-        push(state, now, size > turn->input->size ? size : turn->input->size);
-        return;
-    }
     size_t last = (state->window_next + AUTOSCALE_WINDOW_MAX - 1) % AUTOSCALE_WINDOW_MAX;
-    if (now - state->window[last].at_mono >= bucket_ms(turn)) {
+    int64_t age = now - state->window[last].at_mono;
+    if (state->window_len == 0 || age >= turn->scaling->stabilise_ms + bucket_ms(turn)) {
+        push(state, now, size > turn->input->size ? size : turn->input->size);
+    } else if (age >= bucket_ms(turn)) {
         push(state, now, size);
     } else if (size > state->window[last].size) {
         state->window[last].size = size;
@@ -355,10 +354,13 @@ static int64_t bounded(struct turn *turn, int64_t wanted)
     return size;
 }
 
-// How long the direction still cools down; 0 = it may change.
+// How long the direction still cools down; 0 = it may change. A way down waits after a step up too: what was just
+// started is not taken away at the first lull.
 static int64_t cooling_ms(const struct turn *turn, bool up)
 {
-    int64_t last = up ? turn->state->last_up_mono : turn->state->last_down_mono;
+    const struct autoscale_state *state = turn->state;
+    bool later_up = state->last_up_mono > state->last_down_mono;
+    int64_t last = up || later_up ? state->last_up_mono : state->last_down_mono;
     int64_t cooldown = up ? turn->scaling->cooldown_up_ms : turn->scaling->cooldown_down_ms;
     int64_t left = last + cooldown - turn->input->now_mono;
     return last == 0 || left <= 0 ? 0 : left < cooldown ? left : cooldown;

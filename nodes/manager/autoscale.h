@@ -3,8 +3,11 @@
 //
 // Order of rules, each of which may end it: no measurement (stay; floors still hold) · schedule (floor, ceiling) · target or thresholds ->
 // recommended size · tolerance · stabilisation window (scale-in goes to the highest recommended within it) · step · bounds · cool-down of the
-// direction, counted from the last change in that direction. A floor or ceiling that moved applies at once, without cool-down or step.
-// Sources: Kubernetes HPA (tolerance 0.1, rolling maximum), KEDA (activation), Nomad autoscaler (cool-down per direction).
+// direction: up counts from the last change upwards, down from the last change of either direction. A floor or ceiling that moved
+// applies at once, without cool-down or step. From 0 the first worker comes with the first waiting job, whatever the thresholds say, and the
+// last one stays while jobs wait or run.
+// Sources: Kubernetes HPA (tolerance 0.1, rolling maximum), KEDA (activation), Nomad autoscaler (cool-down per direction), AWS step
+// scaling (a step up holds back steps down, not the other way round).
 #ifndef REEVE_MANAGER_AUTOSCALE_H
 #define REEVE_MANAGER_AUTOSCALE_H
 
@@ -12,7 +15,7 @@
 
 #define AUTOSCALE_WINDOW_MAX 512 // recommendations remembered for stabilisation; a bucket each (window / 512)
 
-struct autoscale_state { // plain data; zeroed = fresh
+struct autoscale_state { // plain data; zeroed = fresh. Kept up to date by autoscale_decide(), whose decisions the caller carries out
     int64_t last_up_mono, last_down_mono; // 0 = never
     struct {
         int64_t at_mono;
@@ -33,7 +36,7 @@ enum autoscale_kind { AUTOSCALE_NONE, AUTOSCALE_UP, AUTOSCALE_DOWN };
 struct autoscale_decision {
     enum autoscale_kind kind;
     int64_t size;            // what the pool should have; = input.size for NONE
-    int64_t recommended;     // before step, bounds and cool-down
+    int64_t recommended;     // before stabilisation, step, bounds and cool-down
     int64_t floor, ceiling;  // in force, with schedules
     double value;            // of the metric
     int64_t wait_ms;         // NONE because of a cool-down: how long still
