@@ -91,7 +91,7 @@ static struct account_entry *entry_of(const struct batch *batch, const struct ta
 static bool runs_as_wanted(const struct account_entry *entry)
 {
     return entry->state == ACCOUNT_RUNNING && entry->order == 0 && entry->given_restart == entry->restart_digest &&
-           (entry->run_above == 0 || entry->run > entry->run_above);
+           account_node_live(entry->accounts, entry->node) && (entry->run_above == 0 || entry->run > entry->run_above);
 }
 
 // ---- before anything begins -----------------------------------------------------------------------------------------
@@ -153,7 +153,8 @@ static void begin_start(struct batch *batch, struct account_entry *entry)
     bool runs = !account_down(entry) && entry->state != ACCOUNT_FAILED;
     if (batch->options.move && entry->node[0] != '\0' && !account_node_live(batch->accounts, entry->node)) {
         reeve_log(REEVE_LOG_WARNING, "account", "account=%s given_up_on=%s", entry->id, entry->node);
-        entry->node[0] = '\0'; // a person says that it does not run there
+        (void)snprintf(entry->moved_from, sizeof entry->moved_from, "%s", entry->node); // a name
+        entry->node[0] = '\0';
         entry->given_restart = 0;
     }
     if (batch->options.kind == BATCH_RESTART && !again) {

@@ -84,6 +84,7 @@ struct account_entry {
     int tries;
     int64_t trust_mono; // before that, a record that says "no process" may be older than the last order's reply
     char refused_by[REEVE_NAME_SIZE]; // a node that did not take it
+    char moved_from[REEVE_NAME_SIZE]; // a person says that it does not run there
     bool refused;                     // nobody takes it as it should be; the error says why
     int64_t stop_grace_ms;            // -1 = the spec's
     int64_t run, restarts;            // as its node says

@@ -347,8 +347,11 @@ static void on_fleet(struct manager *manager, enum fleet_change change, const st
         accounts->swept_mono = change == FLEET_NODE ? 0 : accounts->swept_mono; // all of its accounts
         return;
     }
-    const struct fleet_worker_info info = fleet_worker_info(manager->fleet, worker);
     (void)node;
+    if (change != FLEET_WORKER && change != FLEET_WORKER_GONE) {
+        return;
+    }
+    const struct fleet_worker_info info = fleet_worker_info(manager->fleet, worker);
     if (!reeve_str_starts(info.name, REEVE_ACCOUNT_PREFIX)) {
         return;
     }

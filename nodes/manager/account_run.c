@@ -414,7 +414,7 @@ static bool look_on(const struct fleet_node *node, void *arg)
     const struct fleet *fleet = search->entry->accounts->manager->fleet;
     const struct fleet_node_info at = fleet_node_info(fleet, node);
     const struct fleet_worker *worker = fleet_worker(fleet, at.name, search->entry->worker);
-    if (worker != NULL) {
+    if (worker != NULL && strcmp(at.name, search->entry->moved_from) != 0) {
         const struct fleet_worker_info info = fleet_worker_info(fleet, worker);
         if (info.supervised && reeve_str_eq(info.account, search->entry->id) && (!process_gone(&info) || info.wanted)) {
             search->node = at.name;
@@ -428,6 +428,7 @@ static void set_node(struct account_entry *entry, const char *node)
 {
     unplace(entry);
     (void)snprintf(entry->node, sizeof entry->node, "%s", node); // a name
+    entry->moved_from[0] = '\0';
     account_store(entry);
 }
 

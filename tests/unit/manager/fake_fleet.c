@@ -82,12 +82,22 @@ struct fleet_worker *fake_worker(const char *node, const char *name)
     (void)fake_node(node); /* there from now on */
     (void)snprintf(worker->node, sizeof worker->node, "%s", node);
     (void)snprintf(worker->name, sizeof worker->name, "%s", name);
-    worker->info = (struct fleet_worker_info){.node = worker->node, .name = worker->name, .state = REEVE_STATE_RUNNING,
+    worker->info = (struct fleet_worker_info){.node = worker->node,
+                                              .name = worker->name,
+                                              .state = REEVE_STATE_RUNNING,
                                               .last_known = REEVE_STATE_RUNNING,
-                                              .availability = REEVE_AVAILABILITY_IDLE, .supervised = true,
-                                              .speaks = true, .wanted = true, .safe_to_stop = true, .run = 1,
-                                              .pid = 100, .epoch = 1, .type = "probe", .memory_bytes = -1,
-                                              .memory_limit_bytes = -1, .cpu_ms = -1};
+                                              .availability = REEVE_AVAILABILITY_IDLE,
+                                              .supervised = true,
+                                              .speaks = true,
+                                              .wanted = true,
+                                              .safe_to_stop = true,
+                                              .run = 1,
+                                              .pid = 100,
+                                              .epoch = 1,
+                                              .type = "probe",
+                                              .memory_bytes = -1,
+                                              .memory_limit_bytes = -1,
+                                              .cpu_ms = -1};
     workers[workers_len++] = worker;
     if (workers_len > 1 && by_name(&workers[workers_len - 2], &workers[workers_len - 1]) > 0) {
         qsort(workers, workers_len, sizeof workers[0], by_name);
@@ -121,7 +131,8 @@ void fake_node_tell(struct fake *fake, struct fleet_node *node)
     tell(fake, FLEET_NODE, node, NULL);
 }
 
-// ---- fleet.h ----------------------------------------------------------------------------------------------------------
+// ---- fleet.h
+// ----------------------------------------------------------------------------------------------------------
 
 enum reeve_err fleet_listen(struct fleet *fleet, fleet_listener *listener, void *arg)
 {
@@ -209,6 +220,27 @@ void fleet_each_worker_of(const struct fleet *fleet, const char *node,
     }
 }
 
+void fleet_each_node(const struct fleet *fleet, bool (*each)(const struct fleet_node *node, void *arg), void *arg)
+{
+    (void)fleet;
+    for (size_t i = 0; i < nodes_len && each(&nodes[i], arg); i++) {
+    }
+}
+
+const char *fleet_node_attribute(const void *thing, const char *key, size_t n, char *buf)
+{
+    const struct fleet_node *node = thing;
+    (void)buf;
+    return n > 0 ? NULL : strcmp(key, "node") == 0 ? node->name : strcmp(key, "region") == 0 ? node->info.region : NULL;
+}
+
+const char *fleet_why(const struct fleet *fleet, const struct fleet_worker *worker, char *buf, size_t buf_len)
+{
+    (void)fleet;
+    (void)snprintf(buf, buf_len, "the test says %s", reeve_state_text(worker->info.state));
+    return buf;
+}
+
 size_t fleet_workers_len(const struct fleet *fleet)
 {
     (void)fleet;
@@ -224,7 +256,8 @@ void fleet_touch(struct fleet *fleet, const char *node, const char *worker)
     }
 }
 
-// ---- query.c ----------------------------------------------------------------------------------------------------------
+// ---- query.c
+// ----------------------------------------------------------------------------------------------------------
 
 enum reeve_err not_found(struct reeve_why *why, const char *kind, const char *name, const char *const *names)
 {
