@@ -76,6 +76,11 @@ enum reeve_err store_pragma(sqlite3 *db, const char *sql, int64_t *ret, struct r
     return err;
 }
 
+bool store_fold_on_close(sqlite3 *db, bool fold)
+{
+    return sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, fold ? 0 : 1, NULL) == SQLITE_OK;
+}
+
 enum reeve_err store_connect(const char *path, int flags, sqlite3 **ret, struct reeve_why *why)
 {
     sqlite3 *db = NULL;
@@ -83,6 +88,8 @@ enum reeve_err store_connect(const char *path, int flags, sqlite3 **ret, struct 
     if (rc == SQLITE_OK) {
         sqlite3_busy_timeout(db, BUSY_MS);
         sqlite3_extended_result_codes(db, 1);
+        (void)store_fold_on_close(db,
+                                  false); /* closing a damaged file would write its log into it, and remove the log */
         rc = sqlite3_exec(db, "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY", NULL,
                           NULL, NULL);
     }
@@ -361,6 +368,7 @@ enum reeve_err store_open_as(const char *dir, const struct store_schema *schema,
         store_close(store);
         return err;
     }
+    (void)store_fold_on_close(store->db, true); /* tidy; the log does as well */
     store->epoch = (uint64_t)store_number(store, "epoch", 0);
     store->epoch_kept = store->epoch;
     store->running_ms = store_number(store, "running_ms", 0);

@@ -68,7 +68,9 @@ enum reeve_err store_exec(sqlite3 *db, const char *sql, const char *what, struct
 enum reeve_err store_pragma(sqlite3 *db, const char *sql, int64_t *ret, struct reeve_why *why); // one number
 // Whether it is a manager's store, and of which schema. CORRUPT, UNSUPPORTED.
 enum reeve_err store_identify(sqlite3 *db, int version_max, int *ret_version, struct reeve_why *why);
+// Closing it leaves file and write-ahead log as they are, until store_fold_on_close() says otherwise.
 enum reeve_err store_connect(const char *path, int flags, sqlite3 **ret, struct reeve_why *why);
+bool store_fold_on_close(sqlite3 *db, bool fold);
 
 // store_sqlite.c
 enum reeve_err store_prepare(struct store *store, struct reeve_why *why);

@@ -384,9 +384,9 @@ static void ids_are_forgotten_after_a_week_of_running_and_open_ones_never(void *
     finish_command(site->store, "young");
     assert_ok(store_commit(site->store, NULL));
     assert_true(knows(site->store, "old"));
+    reopen(site); // the time that it ran is remembered
     assert_ok(store_journal_age(site->store, 1000, NULL));
     store_undo(site->store); // then that time has not passed either
-    reopen(site);            // the time that it ran is remembered
     assert_ok(store_journal_age(site->store, 1, NULL));
     assert_ok(store_commit(site->store, NULL));
     assert_true(knows(site->store, "old"));
@@ -495,6 +495,8 @@ static uint64_t digest_of_file(const char *path)
 static void assert_refused(struct site *site, enum reeve_err expected, const char *text)
 {
     uint64_t before = digest_of_file(path_in(site, STORE_FILE));
+    bool has_log = access(path_in(site, STORE_FILE "-wal"), F_OK) == 0;
+    uint64_t log_before = has_log ? digest_of_file(path_in(site, STORE_FILE "-wal")) : 0;
     struct reeve_why why = {0};
     assert_int_equal(store_open(site->dir, &site->store, &why), expected);
     assert_null(site->store);
@@ -502,6 +504,45 @@ static void assert_refused(struct site *site, enum reeve_err expected, const cha
         fail_msg("'%s' is not in: %s", text, why.text);
     }
     assert_true(digest_of_file(path_in(site, STORE_FILE)) == before); // left as it is
+    if (has_log) {
+        assert_true(digest_of_file(path_in(site, STORE_FILE "-wal")) == log_before);
+    }
+}
+
+// Leaves the folder as a manager leaves it that is killed: with its write-ahead log.
+static void write_and_be_killed(struct site *site, int64_t number)
+{
+    struct stat st;
+    pid_t child = fork();
+    if (child == 0) {
+        open_site(site);
+        put(site, "p/a", number);
+        (void)store_commit(site->store, NULL);
+        (void)raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(stat(path_in(site, STORE_FILE "-wal"), &st), 0);
+    assert_true(st.st_size > 0);
+}
+
+// What was committed last is in the log: closing the damaged file must not take it away.
+static void the_log_of_a_damaged_file_is_left_as_it_is(void **state)
+{
+    struct site *site = *state;
+    static const long places[] = {0, 8192};
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(places); i++) {
+        open_site(site);
+        put(site, "p/a", 1);
+        assert_ok(store_commit(site->store, NULL));
+        close_site(site);
+        write_and_be_killed(site, 2);
+        damage(site, places[i], 4096);
+        assert_refused(site, REEVE_CORRUPT, "restore");
+        (void)store_check(NULL, path_in(site, STORE_FILE), NULL, NULL); // finds it too
+        assert_refused(site, REEVE_CORRUPT, "restore");
+        assert_int_equal(unlink(path_in(site, STORE_FILE)), 0);
+        assert_int_equal(unlink(path_in(site, STORE_FILE "-wal")), 0);
+    }
 }
 
 static void a_damaged_file_is_refused_and_left_as_it_is(void **state)
@@ -874,6 +915,23 @@ static void a_damaged_store_is_restored_and_kept_aside(void **state)
     assert_true(kept);
 }
 
+static void the_log_of_a_damaged_store_does_not_leak_into_the_restored_one(void **state)
+{
+    struct site *site = *state;
+    open_site(site);
+    put(site, "p/a", 1);
+    assert_ok(store_commit(site->store, NULL));
+    assert_ok(store_backup(site->store, path_in(site, "b.db"), NULL, NULL));
+    close_site(site);
+    write_and_be_killed(site, 2);
+    damage(site, 0, 4096);
+    assert_ok(store_restore(site->dir, path_in(site, "b.db"), NULL));
+    assert_int_equal(count_files(site->dir, "before-restore-"), 2); // it and its log
+    open_site(site);
+    assert_int_equal(number_of(site, "p/a"), 1);
+    assert_ok(store_check(site->store, NULL, NULL, NULL));
+}
+
 static void restore_refuses_what_is_no_backup(void **state)
 {
     struct site *site = *state;
@@ -1147,8 +1205,10 @@ static void a_turn_that_cannot_begin_fails_at_its_commit(void **state)
     REEVE_VALUE_AUTO value = reeve_value_map();
     assert_int_equal(store_put(site->store, STORE_MEMBER, "p/a", value, NULL), REEVE_IO);
     assert_true(store_dirty(site->store));
-    assert_int_equal(store_commit(site->store, NULL), REEVE_IO);
     sqlite3_close(other);
+    assert_int_equal(store_put(site->store, STORE_MEMBER, "p/b", value, NULL), REEVE_IO); // it would stand alone
+    assert_int_equal(store_commit(site->store, NULL), REEVE_IO);
+    assert_string_equal(keys_of(site, STORE_MEMBER, ""), "");
     put(site, "p/a", 1);
     assert_ok(store_commit(site->store, NULL));
 }
@@ -1201,6 +1261,7 @@ int main(void)
         TEST(one_process_at_a_time_has_it),
         TEST(its_files_are_its_owners_alone),
         TEST(a_damaged_file_is_refused_and_left_as_it_is),
+        TEST(the_log_of_a_damaged_file_is_left_as_it_is),
         TEST(a_file_that_was_cut_is_refused),
         TEST(somebody_elses_file_is_refused),
         TEST(a_log_without_its_file_is_not_taken_for_a_new_fleet),
@@ -1212,6 +1273,7 @@ int main(void)
         TEST(check_names_everything_that_is_wrong),
         TEST(a_restored_store_outranks_both),
         TEST(a_damaged_store_is_restored_and_kept_aside),
+        TEST(the_log_of_a_damaged_store_does_not_leak_into_the_restored_one),
         TEST(restore_refuses_what_is_no_backup),
         TEST(restore_needs_the_manager_to_be_away_and_takes_any_folder),
         TEST(killed_at_any_instant_it_has_every_committed_turn_and_no_half_one),
