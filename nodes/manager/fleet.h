@@ -54,6 +54,7 @@ struct fleet_worker_info {
     enum reeve_state state, last_known;
     enum reeve_availability availability;
     enum reeve_source source;
+    enum reeve_liveness session; // of its own, as the manager sees it now; REEVE_STALE = its status has run out
     bool unsupervised;
     bool supervised;       // its node has a process record of it
     bool speaks;
@@ -94,6 +95,9 @@ void fleet_each_worker_of(const struct fleet *fleet, const char *node, bool (*ea
 size_t fleet_workers_len(const struct fleet *fleet);
 // A worker's health changed: its verdict record is looked at again (health.c calls it).
 void fleet_touch(struct fleet *fleet, const char *node, const char *worker);
+
+// By hand: clears what is retained of a worker that is gone, and its verdict. NOENT; CONFLICT while it is alive, with who has it.
+enum reeve_err fleet_forget(struct fleet *fleet, const char *node, const char *worker, struct reeve_why *why);
 
 struct fleet_counters {
     uint64_t messages, malformed, verdicts, verdicts_unchanged, forgotten, duplicates, scans;

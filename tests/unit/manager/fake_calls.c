@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void say(struct call *call, enum reeve_phase phase, enum reeve_err err, struct reeve_value *result,
-                const char *fmt, va_list args)
+__attribute__((format(printf, 5, 0))) static void say(struct call *call, enum reeve_phase phase, enum reeve_err err,
+                                                      struct reeve_value *result, const char *fmt, va_list args)
 {
     struct fake_reply *reply = &fake_of(call->manager)->reply;
     reeve_value_free(reply->result);
@@ -15,7 +15,10 @@ static void say(struct call *call, enum reeve_phase phase, enum reeve_err err, s
     reply->err = err;
     reply->result = result;
     reply->replies++;
-    (void)vsnprintf(reply->message, sizeof reply->message, fmt != NULL ? fmt : "", args); /* cut where too long */
+    reply->message[0] = '\0';
+    if (fmt != NULL) {
+        (void)vsnprintf(reply->message, sizeof reply->message, fmt, args); /* cut where too long */
+    }
     call->finished = reeve_phase_terminal(phase);
 }
 

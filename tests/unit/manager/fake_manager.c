@@ -64,6 +64,7 @@ void fake_forget_items(struct fake *fake)
         item_done(&fake->items[i]);
     }
     fake->items_len = 0;
+    fake->echoed = 0;
 }
 
 void fake_done(struct fake *fake)
@@ -248,6 +249,18 @@ void fake_turn(struct fake *fake, bool committed)
     for (int i = 0; committed && (fake->said_len > 0 || fake->after_len > 0); i++) {
         assert_true(i < 10); // a room that says something new for ever
         turn_once(fake, true);
+    }
+}
+
+void fake_echo(struct fake *fake)
+{
+    while (fake->echoed < fake->items_len) {
+        const struct fake_item item = fake->items[fake->echoed++];
+        if (item.value == NULL) {
+            (void)fake_deliver_bytes(fake, item.topic, NULL, 0, false); /* nobody may want it */
+        } else {
+            (void)fake_deliver_value(fake, item.topic, reeve_value_clone(item.value), false); /* nobody may want it */
+        }
     }
 }
 

@@ -62,7 +62,7 @@ struct fake {
     size_t filters_len;
 
     struct fake_item *items; // left in committed turns, oldest first
-    size_t items_len, items_cap;
+    size_t items_len, items_cap, echoed;
     struct fake_item *said; // in this turn
     size_t said_len, said_cap;
     struct {
@@ -99,6 +99,8 @@ void fake_turn(struct fake *fake, bool committed);
 // What left, newest first: NULL when nothing left for that topic. Below the root; globs allowed.
 const struct fake_item *fake_find(const struct fake *fake, const char *topic);
 size_t fake_count(const struct fake *fake, const char *topic);
+// What left since the last echo, delivered to the handlers whose filters fit, as a broker does.
+void fake_echo(struct fake *fake);
 void fake_forget_items(struct fake *fake); // begin counting anew
 
 // Orders, oldest first. fake_order_end() answers one: `phase` DONE, FAILED ... with `text` (YAML) as the result; or
