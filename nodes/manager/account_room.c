@@ -254,7 +254,7 @@ enum reeve_err accounts_load(struct accounts *accounts, struct reeve_why *why)
 
 // ---- state and status -----------------------------------------------------------------------------------------------
 
-static void set_error(struct account_entry *entry, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void set_error(struct account_entry *entry, const char *fmt, va_list args)
 {
     if (fmt == NULL) {
         entry->error[0] = '\0';
