@@ -88,8 +88,8 @@ enum reeve_err store_connect(const char *path, int flags, sqlite3 **ret, struct 
     if (rc == SQLITE_OK) {
         sqlite3_busy_timeout(db, BUSY_MS);
         sqlite3_extended_result_codes(db, 1);
-        (void)store_fold_on_close(db,
-                                  false); /* closing a damaged file would write its log into it, and remove the log */
+        // Closing a damaged file would write its log into it, and remove the log.
+        (void)store_fold_on_close(db, false); /* an SQLite that does not know this closes as ever */
         rc = sqlite3_exec(db, "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY", NULL,
                           NULL, NULL);
     }
