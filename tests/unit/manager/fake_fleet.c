@@ -190,6 +190,16 @@ struct fleet_worker_info fleet_worker_info(const struct fleet *fleet, const stru
     return worker->info;
 }
 
+bool fleet_worker_live(const struct fleet_worker_info *info)
+{
+    return reeve_state_has_process(info->state) || (info->state == REEVE_STATE_LOST && info->supervised);
+}
+
+bool fleet_worker_busy(const struct fleet_worker_info *info)
+{
+    return info->jobs > 0 || info->availability == REEVE_AVAILABILITY_PROCESSING;
+}
+
 struct reeve_value *fleet_process_record(const struct fleet *fleet, const struct fleet_worker *worker)
 {
     (void)fleet;
