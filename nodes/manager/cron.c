@@ -327,8 +327,11 @@ void cron_free(struct cron *cron)
 // Not beyond 8 years from where it was asked, and never before 1970: -1 would say "none" anyway.
 static int64_t answer(int64_t found, int64_t asked)
 {
+    if (found < 0) { // NONE too
+        return -1;
+    }
     int64_t apart = found > asked ? found - asked : asked - found;
-    return found == NONE || found < 0 || apart > SEARCH_DAYS * DAY ? -1 : found * 1000;
+    return apart > SEARCH_DAYS * DAY ? -1 : found * 1000;
 }
 
 int64_t cron_next(const struct cron *cron, int64_t wall_ms)

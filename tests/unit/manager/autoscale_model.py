@@ -19,28 +19,28 @@ def ms(text):
     return int(digits) * UNITS[text[len(digits):]]
 
 
-def in_force(schedule, now):
-    """Expressions `M H * * *` only: whether one of the minutes within `for` began it. Minutes that the clock skips count at
-    the first one behind them."""
+def beginnings(schedule, begin):
+    """Of an expression `M H * * *`, from a day before `begin` to two days after it, minute by minute. A time that the clock
+    skips counts at the first minute behind it."""
     minute, hour = (int(part) for part in schedule["cron"].split()[:2])
     zone = ZoneInfo(schedule.get("time_zone", "UTC"))
-    at = now.replace(second=0)
-    while now - at < timedelta(milliseconds=ms(schedule["for"])):
+    shown_before = None
+    for minutes in range(-1440, 2880):
+        at = begin + timedelta(minutes=minutes)
         shown = at.astimezone(zone).replace(tzinfo=None)
-        before = (at - timedelta(minutes=1)).astimezone(zone).replace(tzinfo=None)
-        step = before + timedelta(minutes=1)
+        step = (shown_before or shown) + timedelta(minutes=1)
         while step <= shown:
             if (step.hour, step.minute) == (hour, minute):
-                return True
+                yield at
             step += timedelta(minutes=1)
-        at -= timedelta(minutes=1)
-    return False
+        shown_before = shown
 
 
 class Pool:
-    def __init__(self, spec):
+    def __init__(self, spec, begin):
         self.scaling = scaling = spec["scaling"]
-        self.schedules = scaling.get("schedules", [])
+        self.schedules = [dict(s, begins=list(beginnings(s, begin)), lasts=timedelta(milliseconds=ms(s["for"])))
+                          for s in scaling.get("schedules", [])]
         self.min, self.max = spec.get("min", 1), spec.get("max", 10)
         self.metric = scaling.get("metric", "depth")
         time = self.metric in ("age", "wait")
@@ -56,7 +56,7 @@ class Pool:
         self.last = {}  # direction: time
 
     def bounds(self, wall):
-        active = [s for s in self.schedules if in_force(s, wall)]
+        active = [s for s in self.schedules if any(timedelta() <= wall - at < s["lasts"] for at in s["begins"])]
         floor = max((s["min"] for s in active if "min" in s), default=self.min)
         ceiling = max((s["max"] for s in active if "max" in s), default=self.max)
         return floor, max(floor, ceiling)
@@ -129,8 +129,9 @@ class Pool:
         return done(inside, 0, way)
 
 
-def run(name, pool, load):
+def run(name, spec, load):
     begin = datetime.fromisoformat(load["begin"].replace("Z", "+00:00"))
+    pool = Pool(spec, begin)
     steps = [(datetime.strptime(row[0], "%H:%M:%S"), row[1:]) for row in load["load"]]
     seconds = [t.hour * 3600 + t.minute * 60 + t.second for t, _ in steps]
     size, before, code_before, at = pool.min, 0, None, -1
@@ -152,7 +153,7 @@ def run(name, pool, load):
 
 def main():
     load = json.load(open(sys.argv[1], encoding="utf-8"))
-    lines = [line for name, spec in load["pools"].items() for line in run(name, Pool(spec), load)]
+    lines = [line for name, spec in load["pools"].items() for line in run(name, spec, load)]
     if len(sys.argv) < 3:
         print("\n".join(lines))
         return
