@@ -109,7 +109,7 @@ static void check_probe(const void *object, const struct reeve_value *value, con
     }
     check_address(probe->tcp, value, path, "tcp", errors);
     check_address(probe->http, value, path, "http", errors);
-    if (given(value, "status") && !given(value, "http")) {
+    if (probe->status != 0 && !given(value, "http")) {
         reeve_errors_add(errors, reeve_value_get(value, "status"), reeve_path_join(buf, path, "status"),
                          "only counts with http, which is not given");
     } else if (probe->status != 0 && probe->status < 100) {

@@ -55,7 +55,11 @@ static const char everything[] = "name: mm-1\ntype: swap\ncommand: [sleep, 5, tr
                                  "healthy: 1m, limit: 0, window: 1h}\n"
                                  "stop: {signal: HUP, grace: 1500ms}\nttl: 5m\ncleanup_delay: 1s\nmax_memory: 1.5G\n"
                                  "cpu_limit: 0.5\nmax_pids: 10\nnofile: 1024\nlog: {max_size: 4K, files: 1}\n"
-                                 "ready: {log: \"^ready [0-9]+$\", timeout: 1s}\nwatchdog: 30s\nconfig: {a: [1]}\n";
+                                 "ready: {log: \"^ready [0-9]+$\", timeout: 1s}\nwatchdog: 30s\n"
+                                 "attributes: {slots: 4}\npool: swap\naccount: acme\nfence: 9007199254740993\n"
+                                 "self_stop_after: 15s\nprobes: [{name: a, tcp: 8080}, {name: b, http: "
+                                 "\"http://[::1]:80/x\", status: 204, start_after: 1m}, {name: c, exec: [check, 5]}]\n"
+                                 "config: {a: [1]}\n";
 
 static void every_key_arrives(void **state)
 {
@@ -90,6 +94,21 @@ static void every_key_arrives(void **state)
     assert_int_equal(spec.ready.mode, REEVE_READY_LOG);
     assert_string_equal(spec.ready.log, "^ready [0-9]+$");
     assert_int_equal(spec.watchdog_ms, 30000);
+    assert_string_equal(reeve_get_str(spec.attributes, "slots"), "4");
+    assert_string_equal(spec.pool, "swap");
+    assert_string_equal(spec.account, "acme");
+    assert_int_equal(spec.fence, 9007199254740993);
+    assert_int_equal(spec.self_stop_after_ms, 15000);
+    assert_int_equal(spec.probes.len, 3);
+    const struct reeve_spec_probe *probes = spec.probes.items;
+    assert_string_equal(probes[0].tcp, "8080");
+    assert_int_equal(probes[0].interval_ms, 10000);
+    assert_int_equal(probes[0].timeout_ms, 2000);
+    assert_int_equal(probes[0].threshold, 3);
+    assert_string_equal(probes[1].http, "http://[::1]:80/x");
+    assert_int_equal(probes[1].status, 204);
+    assert_int_equal(probes[1].start_after_ms, 60000);
+    assert_string_equal(probes[2].exec.items[1], "5");
     assert_int_equal(reeve_value_len(reeve_value_get(spec.config, "a")), 1);
     reeve_spec_done(&spec);
 }
@@ -162,6 +181,26 @@ static void rules_across_fields(void **state)
         {"type: a\nready: {log: \"(a\"}",
          "f:2:14: ready.log: is no regular expression (Unmatched ( or \\(), expected one such as "
          "\"listening on .*:[0-9]+\""},
+        {"type: a\nattributes: {a b: x}",
+         "f:2:14: attributes.a b: is no attribute, expected 1 to 63 characters without space, ',' and '='"},
+        {"type: a\nself_stop_after: 500ms\nfence: 1",
+         "f:2:18: self_stop_after: 500ms is below the minimum of 1s"},
+        {"type: a\nfence: -1", "f:2:8: fence: -1 is below the minimum of 0"},
+        {"type: a\nprobes: [{name: a}]",
+         "f:2:10: probes[0]: has nothing to ask, expected exactly one of tcp, http and exec"},
+        {"type: a\nprobes: [{name: a, tcp: 80, exec: [x]}]",
+         "f:2:10: probes[0]: has several things to ask, expected exactly one of tcp, http and exec"},
+        {"type: a\nprobes: [{name: a, tcp: 80}, {name: a, tcp: 81}]",
+         "f:2:30: probes[1].name: a is the name of probes[0] as well"},
+        {"type: a\nprobes: [{name: a, tcp: 0}]",
+         "f:2:25: probes[0].tcp: has no port from 1 to 65535, expected host:port"},
+        {"type: a\nprobes: [{name: a, http: \"https://x/\"}]",
+         "f:2:26: probes[0].http: is no http:// address, expected for example http://127.0.0.1:8080/health"},
+        {"type: a\nprobes: [{name: a, tcp: 80, status: 200}]",
+         "f:2:37: probes[0].status: only counts with http, which is not given"},
+        {"type: a\nprobes: [{name: a, http: \"http://x\", status: 7}]",
+         "f:2:46: probes[0].status: is no HTTP status, expected 100 to 599, or 0"},
+        {"type: a\nprobes: [{name: a, exec: [\"\"]}]", "f:2:26: probes[0].exec[0]: is empty, expected a program"},
         {"type: a\nconfig: [1]", "f:2:9: config: list given, expected a map"},
         {"type: a\nstop: {signal: 99}",
          "f:2:16: stop.signal: 99 is a whole number, expected one of SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, "
@@ -233,6 +272,73 @@ static void a_delay_without_ttl_is_warned_about(void **state)
     reeve_spec_done(&spec);
 }
 
+static void a_lease_without_a_fence_is_warned_about(void **state)
+{
+    static const char *const want[] = {"f:2:18: self_stop_after: warning: is given without a fence: whoever renews the "
+                                       "lease has to name fence 0"};
+    struct reeve_spec spec = spec_of("type: a\nself_stop_after: 15s");
+    (void)state;
+    errors_are(REEVE_OK, want, 1);
+    reeve_spec_done(&spec);
+}
+
+static void addresses_as_people_write_them(void **state)
+{
+    static const struct {
+        const char *text, *host;
+        int64_t port;
+        const char *path; // of http; NULL = host:port
+    } good[] = {
+        {"80", "127.0.0.1", 80, NULL},
+        {"65535", "127.0.0.1", 65535, NULL},
+        {"db.local:5432", "db.local", 5432, NULL},
+        {"10.0.0.1:1", "10.0.0.1", 1, NULL},
+        {"[::1]:443", "::1", 443, NULL},
+        {"[fe80::1%eth0]:443", "fe80::1%eth0", 443, NULL},
+        {"http://a", "a", 80, "/"},
+        {"http://a:81", "a", 81, "/"},
+        {"http://a/", "a", 80, "/"},
+        {"http://a:8080/x/y?z=1&a=%20", "a", 8080, "/x/y?z=1&a=%20"},
+        {"http://a?b", "a", 80, "?b"},
+        {"http://[::1]/x", "::1", 80, "/x"},
+    };
+    static const char *const bad[] = {
+        "", "a", "a:", "a:0", "a:65536", "a:1x", ":1", "0", "99999", "[::1]", "[::1", "[]:1", "[::1]x:1", "a b:1", "a:1:2",
+        "::1:80", "a/b:1", "http://", "http://:80", "http://a:0/", "http://a:/", "http://a/b c", "http://a/\x01",
+        "http://a/#x", "http://a b/", "http://user@a/", "http://a/\xc3\xa4", "HTTP://a/", "https://a/", "ftp://a/", "//a/",
+    };
+    (void)state;
+    char host[REEVE_ENDPOINT_HOST_SIZE];
+    int64_t port = 0;
+    const char *path = NULL;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(good); i++) {
+        const bool http = good[i].path != NULL;
+        enum reeve_err err = http ? reeve_http_url_parse(good[i].text, host, &port, &path, NULL)
+                                  : reeve_endpoint_parse(good[i].text, host, &port, NULL);
+        assert_int_equal(err, REEVE_OK);
+        assert_string_equal(host, good[i].host);
+        assert_int_equal(port, good[i].port);
+        if (http) {
+            assert_string_equal(path, good[i].path);
+        }
+    }
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(bad); i++) {
+        struct reeve_why why = {0};
+        if (strchr(bad[i], '/') == NULL || bad[i][0] == 'a') {
+            assert_int_equal(reeve_endpoint_parse(bad[i], host, &port, &why), REEVE_INVALID);
+            assert_true(why.text[0] != '\0');
+        }
+        if (reeve_http_url_parse(bad[i], host, &port, &path, &why) != REEVE_INVALID) {
+            fail_msg("%s is taken", bad[i]);
+        }
+    }
+    char text[400];
+    memset(text, 'a', sizeof text);
+    (void)snprintf(text + REEVE_ENDPOINT_HOST_SIZE, 8, ":80");
+    assert_int_equal(reeve_endpoint_parse(text, host, &port, NULL), REEVE_INVALID);
+    assert_int_equal(reeve_endpoint_parse(text + 1, host, &port, NULL), REEVE_OK);
+}
+
 static void what_is_encoded_decodes_equal(void **state)
 {
     static const char *const yamls[] = {everything, "type: a", "type: a\nauto_restart: false",
@@ -282,6 +388,10 @@ static void digests_tell_changed_from_unchanged(void **state)
         {"type: a", "type: a\ndesired: running\nstop: TERM\nlog: {files: 5}", true, true},
         {"type: a", "type: a\ndesired: stopped", false, true},
         {"type: a", "type: a\nrestart: never\nstop: INT\nttl: 5m\nlabels: {x: y}\ncapabilities: [x]", false, true},
+        {"type: a", "type: a\npool: p\naccount: a\nfence: 3\nattributes: {x: y}\nprobes: [{name: a, tcp: 80}]", false,
+         true},
+        {"type: a\nfence: 1", "type: a\nfence: 1\nself_stop_after: 15s", false, false},
+        {"type: a\nprobes: [{name: a, tcp: 80}]", "type: a\nprobes: [{name: a, tcp: \"80\", threshold: 3}]", true, true},
         {"type: a", "type: a\nmemory_limit: 1G", false, false},
         {"type: a\nenv: {A: x}", "type: a\nenv: {A: y}", false, false},
         {"type: a\nconfig: {a: {b: 1, c: 2}}", "type: a\nconfig: {a: {c: 2, b: 1}}", true, true},
@@ -388,6 +498,8 @@ int main(void)
         cmocka_unit_test(rules_across_fields),
         cmocka_unit_test(bounds_are_where_they_are_said_to_be),
         cmocka_unit_test(a_delay_without_ttl_is_warned_about),
+        cmocka_unit_test(a_lease_without_a_fence_is_warned_about),
+        cmocka_unit_test(addresses_as_people_write_them),
         cmocka_unit_test(what_is_encoded_decodes_equal),
         cmocka_unit_test(the_environment_is_a_secret),
         cmocka_unit_test(digests_tell_changed_from_unchanged),
