@@ -494,6 +494,11 @@ void pools_publish(struct pools *pools)
     }
 }
 
+size_t pools_len(const struct pools *pools)
+{
+    return reeve_map_len(pools->pools);
+}
+
 struct reeve_value *pool_of_worker_value(const struct manager *manager, const char *node, const char *worker)
 {
     const struct member *member = member_of(manager->pools, node, worker);
@@ -504,6 +509,9 @@ struct reeve_value *pool_of_worker_value(const struct manager *manager, const ch
     struct reeve_value *value = member_value(member, &seen);
     reeve_put_str(value, "pool", member->pool->name);
     reeve_put_str_opt(value, "cause", member->cause);
+    if (member->pool->spec.partition.self_stop_after_ms > 0) { // it ends by itself without its lease
+        reeve_put_int(value, "self_stop_after_ms", member->pool->spec.partition.self_stop_after_ms);
+    }
     return value;
 }
 
