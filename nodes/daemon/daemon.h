@@ -124,7 +124,6 @@ struct daemon {
     uint64_t event_seq;
     struct lease_beats beats;
     struct probe_state *probes_first, *probes_last; // in line
-    size_t probes_running;
     struct endpoints *endpoints; // NULL = none
     struct daemon_counters counters;
 };

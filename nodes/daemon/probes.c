@@ -1,5 +1,5 @@
 // Probes of workers that run: each is asked again and again, what came of it stands in the process record.
-// At most RUNNING_MAX questions are in flight in the whole daemon; the others wait in line.
+// At most OPEN_MAX questions are in flight in the whole daemon; the others wait in line.
 // Must not: act on an answer. That is the manager's, which also knows what else there is to know.
 #include "daemon.h"
 
@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUNNING_MAX 32
+#define OPEN_MAX 32 // those whose process is killed and not yet reaped count as well
+#define LINE_MS  50 // a full house is looked at again
 
 struct probe_state {
     struct probes *probes;
@@ -129,7 +130,6 @@ static void answered(const struct ask_answer *answer, void *arg)
     struct probe_state *probe = arg;
     struct daemon *daemon = probe->probes->worker->daemon;
     probe->ask = NULL;
-    daemon->probes_running--;
     judge(probe, answer->ok, answer->message);
     wait_for_next(probe);
     serve_line(daemon);
@@ -158,16 +158,17 @@ static enum reeve_err ask(struct probe_state *probe, struct reeve_why *why)
 
 static void serve_line(struct daemon *daemon)
 {
-    while (daemon->probes_running < RUNNING_MAX && daemon->probes_first != NULL) {
+    while (ask_open() < OPEN_MAX && daemon->probes_first != NULL) {
         struct probe_state *probe = daemon->probes_first;
         struct reeve_why why;
         line_remove(daemon, probe);
-        if (ask(probe, &why) == REEVE_OK) {
-            daemon->probes_running++;
-        } else { // a program that is not there, a user that is not known: as good as a failing answer
+        if (ask(probe, &why) != REEVE_OK) { // a program that is not there, a user that is not known: as good as an answer
             judge(probe, false, why.text);
             wait_for_next(probe);
         }
+    }
+    if (daemon->probes_first != NULL) { // its own timer has no other use while it stands in line
+        reeve_timer_start(&daemon->probes_first->timer, LINE_MS, 0);
     }
 }
 
@@ -175,11 +176,14 @@ static void is_due(struct reeve_timer *timer, void *arg)
 {
     struct probe_state *probe = arg;
     (void)timer;
-    if (probe->probes->worker != NULL && probe->ask == NULL && !probe->in_line) {
-        struct daemon *daemon = probe->probes->worker->daemon;
-        line_add(daemon, probe);
-        serve_line(daemon);
+    if (probe->probes->worker == NULL || probe->ask != NULL) {
+        return;
     }
+    struct daemon *daemon = probe->probes->worker->daemon;
+    if (!probe->in_line) {
+        line_add(daemon, probe);
+    }
+    serve_line(daemon);
 }
 
 // ---- as long as the worker runs ---------------------------------------------------------------------------------
@@ -212,7 +216,6 @@ void probes_stop(struct worker *worker)
         if (probe->ask != NULL) {
             ask_cancel(probe->ask);
             probe->ask = NULL;
-            daemon->probes_running--;
         }
         reeve_timer_close(&probe->timer, item_closed);
     }
