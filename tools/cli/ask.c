@@ -72,6 +72,34 @@ int asking_read(struct asking *asking, const char *part, const char *name, const
     return *ret != NULL ? EXIT_DONE : output_fail(asking->inv, EXIT_REFUSED, "out of memory");
 }
 
+static struct reeve_value *page_args(const struct reeve_value *args, size_t offset)
+{
+    struct reeve_value *page = args != NULL ? reeve_value_clone(args) : reeve_value_map();
+    reeve_put_int(page, "offset", (int64_t)offset);
+    return page;
+}
+
+int asking_rest(struct asking *asking, const char *op, const struct reeve_value *args, const char *key,
+                struct reeve_value *result)
+{
+    struct reeve_value *list = reeve_value_get_mut(result, key);
+    int64_t total = reeve_get_int(result, "total", 0);
+    for (bool more = true; more && reeve_value_len(list) > 0 && (int64_t)reeve_value_len(list) < total;) {
+        REEVE_VALUE_AUTO page = NULL;
+        size_t before = reeve_value_len(list);
+        int exit_code = asking_read(asking, "manager", NULL, op, page_args(args, before), &page);
+        if (exit_code != EXIT_DONE) {
+            return exit_code;
+        }
+        const struct reeve_value *items = reeve_value_get(page, key);
+        for (size_t i = 0; i < reeve_value_len(items); i++) {
+            (void)reeve_value_add(list, reeve_value_clone(reeve_value_at(items, i))); /* remembered */
+        }
+        more = reeve_value_len(list) > before; // a list that shrinks meanwhile ends here
+    }
+    return EXIT_DONE;
+}
+
 // ---- arguments that many ops take -------------------------------------------------------------------------------
 
 enum reeve_err ask_put_duration(const struct invocation *inv, enum option_id id, const char *key,
@@ -145,7 +173,7 @@ static int tell_text(const struct invocation *inv, const struct orders *orders, 
             output_print("dry run, nothing was changed:\n");
         }
         question->show(inv, order->result);
-        if (!order_done(order) && fflush(stdout) == 0) {
+        if (!order_done(order) && question->judge == NULL && fflush(stdout) == 0) { // else it has been said
             output_note("%s %s: %s: %s", orders->op, order->about, reeve_phase_text(order->phase), order->message);
         }
     } else {
@@ -172,6 +200,12 @@ static int tell(struct asking *asking, const struct orders *orders, const struct
                  !orders->dry_run;
     if (exit_code != EXIT_DONE && order->result == NULL) {
         return fail_order(inv, orders);
+    }
+    if (question->pages != NULL && exit_code == EXIT_DONE) {
+        exit_code = asking_rest(asking, orders->op, order->args, question->pages, order->result);
+        if (exit_code != EXIT_DONE) {
+            return exit_code;
+        }
     }
     if (!json) {
         exit_code = tell_text(inv, orders, question, exit_code);

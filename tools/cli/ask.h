@@ -34,6 +34,11 @@ enum reeve_err asking_order(struct asking *asking, const char *part, const char 
 int asking_read(struct asking *asking, const char *part, const char *name, const char *op, struct reeve_value *args,
                 struct reeve_value **ret);
 
+// A long answer comes in pages ({total, offset, <key>: [..]}): asks for the rest and appends it to the list under
+// `key`. The exit code; what went wrong was told.
+int asking_rest(struct asking *asking, const char *op, const struct reeve_value *args, const char *key,
+                struct reeve_value *result);
+
 #define ASK_READS 1u // --json prints the result alone
 
 struct question {
@@ -42,6 +47,7 @@ struct question {
     const char *manager; // named as an argument; NULL = --manager, or the only one
     const char *op;
     struct reeve_value *args; // MAP or NULL; taken
+    const char *pages;        // of the result: a list that may come in pages; NULL
     unsigned flags;
     int64_t timeout_ms; // what the manager may take; 0 = --timeout is all there is
     // For people: what the result says, to stdout. NULL = a line with the message.

@@ -237,6 +237,23 @@ static int64_t count_of(const struct reeve_value *result, const char **ret_word)
     return 0;
 }
 
+// Those that did not come to be as asked, with the mistakes of their files.
+static void show_outcomes(const struct invocation *inv, const struct reeve_value *accounts)
+{
+    for (size_t i = 0; i < reeve_value_len(accounts); i++) {
+        const struct reeve_value *account = reeve_value_at(accounts, i);
+        const char *outcome = reeve_get_str(account, "outcome");
+        const char *message = reeve_get_str(account, "message");
+        // Of all accounts, those that were skipped are only counted.
+        if (reeve_str_eq(outcome, "done") || (reeve_str_eq(outcome, "skipped") && inv->args_len == 0)) {
+            continue;
+        }
+        output_print("%s: %s%s%s\n", reeve_value_key(accounts, i), outcome != NULL ? outcome : "?",
+                     message != NULL ? ": " : "", message != NULL ? message : "");
+        show_findings(account, "errors", "");
+    }
+}
+
 static void show_acted(const struct invocation *inv, const struct reeve_value *result)
 {
     const char *word;
@@ -244,8 +261,7 @@ static void show_acted(const struct invocation *inv, const struct reeve_value *r
     int64_t count = count_of(result, &word);
     int64_t failed = reeve_get_int(result, "failed", 0);
     int64_t skipped = reeve_get_int(result, "skipped", 0);
-    bool stops = strstr(inv->command->name, "stop") != NULL;
-    fleet_view_failures(reeve_value_get(result, "accounts"), "state", stops ? "stopped" : "running");
+    show_outcomes(inv, reeve_value_get(result, "accounts"));
     output_print("%" PRId64 " of %" PRId64 " %s in %s", count, count + failed + skipped, word,
                  reeve_duration_human(reeve_get_int(result, "ms", 0), ms));
     if (failed > 0) {
@@ -267,12 +283,15 @@ static void show_change(const struct reeve_value *change)
     const struct reeve_value *keys = reeve_value_get(change, "keys");
     const char *account = reeve_get_str(change, "account");
     const char *what = reeve_get_str(change, "change");
-    const char *error = reeve_get_str(change, "error");
-    output_print("%s: %s%s%s\n", account != NULL ? account : reeve_get_str(change, "file"), what != NULL ? what : "?",
-                 error != NULL ? ": " : "", error != NULL ? error : "");
+    const char *refused = reeve_get_str(change, "refused");
+    const char *file = reeve_get_str(change, "file");
+    output_print("%s: %s%s%s\n",
+                 account != NULL ? account
+                 : file != NULL  ? file
+                                 : "?",
+                 what != NULL ? what : "?", refused != NULL ? ", but refused: " : "", refused != NULL ? refused : "");
     for (size_t i = 0; i < reeve_value_len(keys); i++) {
         const struct reeve_value *key = reeve_value_at(keys, i);
-        REEVE_BUF_AUTO text = REEVE_BUF_INIT(8192);
         const char *name = reeve_get_str(key, "key");
         const char *effect = reeve_get_str(key, "effect");
         output_print("  %s (%s)\n", name != NULL ? name : "?", effect != NULL ? effect : "?");
@@ -357,11 +376,12 @@ static const struct account_command {
     void (*show)(const struct invocation *inv, const struct reeve_value *result);
     int (*judge)(const struct reeve_value *result);
     unsigned flags;
-    bool timed;  // the op takes `timeout`
-    bool of_one; // goes to the account's own topic
+    const char *pages; // of the result: a list that may come in pages
+    bool timed;        // the op takes `timeout`
+    bool of_one;       // goes to the account's own topic
 } account_commands[] = {
-    {.command = "ls", .op = "accounts", .show = show_accounts, .flags = ASK_READS},
-    {.command = "status", .op = "accounts", .show = show_accounts, .flags = ASK_READS},
+    {.command = "ls", .op = "accounts", .show = show_accounts, .flags = ASK_READS, .pages = "accounts"},
+    {.command = "status", .op = "accounts", .show = show_accounts, .flags = ASK_READS, .pages = "accounts"},
     {.command = "show", .op = "status", .show = show_account, .flags = ASK_READS, .of_one = true},
     {.command = "validate",
      .op = "accounts_validate",
@@ -436,6 +456,7 @@ int cmd_account(const struct invocation *inv)
                                 .name = command->of_one ? inv->args[0] : NULL,
                                 .op = command->op,
                                 .flags = command->flags,
+                                .pages = command->pages,
                                 .show = command->show,
                                 .judge = command->judge};
     if (opt_given(inv, OPT_DIR)) {

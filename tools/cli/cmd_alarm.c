@@ -26,7 +26,7 @@ static void show_alarms(const struct invocation *inv, const struct reeve_value *
 
 static void show_acknowledged(const struct invocation *inv, const struct reeve_value *result)
 {
-    const char *by = reeve_get_str(result, "acknowledged_by");
+    const char *by = reeve_get_str(reeve_value_get(result, "alarm"), "acknowledged_by");
     (void)inv;
     output_print("acknowledged%s%s\n", by != NULL ? " by " : "", by != NULL ? by : "");
 }
@@ -64,8 +64,8 @@ static enum reeve_err put_ack(const struct invocation *inv, struct reeve_value *
     if (reeve_name_check(kind, &reason) != REEVE_OK) {
         return reeve_fail(why, REEVE_INVALID, "KIND: %s", reason.text);
     }
-    if (reeve_name_check(subject, &reason) != REEVE_OK) {
-        return reeve_fail(why, REEVE_INVALID, "SUBJECT: %s", reason.text);
+    if (subject[0] == '\0') {
+        return reeve_fail(why, REEVE_INVALID, "SUBJECT is empty; `reeve alarm ls` shows them");
     }
     if (by == NULL) {
         return reeve_fail(why, REEVE_INVALID, "who are you? say --by NAME");
@@ -103,6 +103,7 @@ int cmd_alarm(const struct invocation *inv)
                                 .op = lists ? "alarms" : "acknowledge",
                                 .args = reeve_value_take(&args),
                                 .flags = lists ? ASK_READS : 0,
+                                .pages = lists ? "alarms" : NULL,
                                 .show = lists ? show_alarms : show_acknowledged};
     return ask(inv, &question);
 }

@@ -166,6 +166,10 @@ static void show_held(const struct invocation *inv, const struct reeve_value *re
     if (waiting > 0) {
         output_print(", %" PRId64 " of them away: they get it when they come", waiting);
     }
+    int64_t silent = reeve_get_int(result, "silent", 0);
+    if (silent > 0) {
+        output_print(", %" PRId64 " do not speak Reeve and take no work anyway", silent);
+    }
     if (reeve_get_bool(result, "global", false)) {
         output_print(strcmp(what, "online") == 0 || strcmp(what, "resume") == 0 ? "; no longer for all that join later"
                                                                                 : "; also all that join later");
@@ -213,10 +217,11 @@ static void show_unreachable(const struct reeve_value *nodes)
     }
 }
 
+// A stop names those that failed under `failed`, a start counts them there.
 static int64_t failed_of(const struct reeve_value *result)
 {
-    const struct reeve_value *failed = reeve_value_get(result, "failed");
-    return reeve_value_kind(failed) == REEVE_MAP ? (int64_t)reeve_value_len(failed) : reeve_value_number(failed, 0);
+    return reeve_value_get(result, "failed_count") != NULL ? reeve_get_int(result, "failed_count", 0)
+                                                           : reeve_get_int(result, "failed", 0);
 }
 
 // "217 of 220 stopped in 140ms, 3 unreachable"
@@ -234,6 +239,7 @@ static void show_stopped(const struct invocation *inv, const struct reeve_value 
     print_some(failed, "failed");
     print_some(refused, "refused");
     print_some(unreachable, "unreachable");
+    print_some(reeve_get_int(result, "already", 0), "of them before");
     output_print("\n");
     show_unreachable(reeve_value_get(result, "unreachable_nodes"));
 }
@@ -274,7 +280,12 @@ static const struct fleet_command {
      .timed = true},
     {.op = "stop", .put = put_stop, .show = show_stopped, .judge = judge_all, .confirm = confirm_stop, .timed = true},
     {.op = "kill", .put = put_stop, .show = show_stopped, .judge = judge_all, .confirm = confirm_kill, .timed = true},
-    {.op = "shutdown", .put = put_worker_or_all, .show = show_stopped, .judge = judge_all, .confirm = confirm_shutdown},
+    {.op = "shutdown",
+     .put = put_worker_or_all,
+     .show = show_stopped,
+     .judge = judge_all,
+     .confirm = confirm_shutdown,
+     .timed = true},
     {.op = "clear", .put = put_worker_or_all},
     {.op = "forget", .put = put_worker},
 };
@@ -312,71 +323,32 @@ int cmd_fleet(const struct invocation *inv)
     return ask(inv, &question);
 }
 
-// ---- ls: as many questions as it takes ------------------------------------------------------------------------------
+// ---- ls -------------------------------------------------------------------------------------------------------------
 
-static struct reeve_value *page_args(const struct reeve_value *args, size_t offset)
+static void show_list(const struct invocation *inv, const struct reeve_value *result)
 {
-    struct reeve_value *page = reeve_value_clone(args);
-    reeve_put_int(page, "offset", (int64_t)offset);
-    reeve_put_int(page, "limit", LIST_PAGE);
-    return page;
-}
-
-// Appends the pages to `list`. The exit code; what went wrong was told.
-static int read_pages(struct asking *asking, const struct reeve_value *args, struct reeve_value *list)
-{
-    for (bool more = true; more;) {
-        REEVE_VALUE_AUTO result = NULL;
-        size_t before = reeve_value_len(list);
-        int exit_code = asking_read(asking, "manager", NULL, "list", page_args(args, before), &result);
-        if (exit_code != EXIT_DONE) {
-            return exit_code;
-        }
-        const struct reeve_value *workers = reeve_value_get(result, "workers");
-        for (size_t i = 0; i < reeve_value_len(workers); i++) {
-            (void)reeve_value_add(list, reeve_value_clone(reeve_value_at(workers, i))); /* remembered */
-        }
-        size_t after = reeve_value_len(list);
-        more = after > before && (int64_t)after < reeve_get_int(result, "total", 0);
-    }
-    return EXIT_DONE;
-}
-
-static int show_list(const struct invocation *inv, struct reeve_value **list)
-{
-    if (opt_given(inv, OPT_JSON)) {
-        REEVE_VALUE_AUTO map = reeve_value_map();
-        reeve_put_int(map, "total", (int64_t)reeve_value_len(*list));
-        (void)reeve_value_put(map, "workers", reeve_value_take(list)); /* remembered: reeve_value_built() */
-        return output_json(map, false);
-    }
+    const struct reeve_value *workers = reeve_value_get(result, "workers");
     if (opt_given(inv, OPT_QUIET)) {
-        fleet_view_names(*list);
+        fleet_view_names(workers);
     } else {
-        fleet_view_verdicts(*list, opt_given(inv, OPT_WIDE));
+        fleet_view_verdicts(workers, opt_given(inv, OPT_WIDE));
     }
-    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
 }
 
 int cmd_fleet_ls(const struct invocation *inv)
 {
-    ASKING_AUTO asking = {.inv = inv};
     REEVE_VALUE_AUTO args = reeve_value_map();
-    REEVE_VALUE_AUTO list = reeve_value_list();
     struct reeve_why why = {0};
+    struct question question = {
+        .part = "manager", .op = "list", .pages = "workers", .flags = ASK_READS, .show = show_list};
     enum reeve_err err = fleet_args_put(inv, args, &why);
-    if (opt_given(inv, OPT_ALIVE)) {
-        reeve_put_bool(args, "offline", false);
-    }
-    if (err == REEVE_OK) {
-        err = asking_begin(&asking, inv, &why);
-    }
-    if (err == REEVE_OK) {
-        err = asking_open(&asking, &why);
-    }
     if (err != REEVE_OK) {
         return output_fail_why(inv, err, &why);
     }
-    int exit_code = read_pages(&asking, args, list);
-    return exit_code == EXIT_DONE ? show_list(inv, &list) : exit_code;
+    if (opt_given(inv, OPT_ALIVE)) {
+        reeve_put_bool(args, "offline", false);
+    }
+    reeve_put_int(args, "limit", LIST_PAGE);
+    question.args = reeve_value_take(&args);
+    return ask(inv, &question);
 }

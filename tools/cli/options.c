@@ -322,6 +322,12 @@ static void note_json(struct parser *parser)
     }
 }
 
+// No option is a digit: `pool scale swap -1`.
+static bool is_number(const char *text)
+{
+    return text[0] == '-' && text[1] >= '0' && text[1] <= '9';
+}
+
 enum reeve_err options_parse(int argc, char *const *argv, struct invocation *ret, struct reeve_why *why)
 {
     struct parser parser = {.argc = argc, .next = 1, .argv = argv, .inv = ret, .why = why};
@@ -338,7 +344,7 @@ enum reeve_err options_parse(int argc, char *const *argv, struct invocation *ret
             // `reeve --version` is what everybody tries first.
             err = strcmp(text, "--version") == 0 && ret->command == NULL ? command_word(&parser, "version")
                                                                          : long_option(&parser, text + 2);
-        } else if (!options_over && text[0] == '-' && text[1] != '\0') {
+        } else if (!options_over && text[0] == '-' && text[1] != '\0' && !is_number(text)) {
             err = short_options(&parser, text + 1);
         } else {
             err = word(&parser, text);

@@ -82,7 +82,7 @@ static void the_managers_commands_take_what_they_say(void **state)
     size_t at = 0;
     assert_string_equal(opt_next(&inv, OPT_REQUIRE, &at), "cpus>=4");
     assert_string_equal(opt_next(&inv, OPT_REQUIRE, &at), "!gpu");
-    accepted("pool scale swap -- -1", "pool scale");
+    accepted("pool scale swap -1", "pool scale");
     assert_string_equal(inv.args[1], "-1");
     accepted("pool scale swap +2 --wait --timeout 1m", "pool scale");
     accepted("pool apply -f a.yaml -f b.yaml --dry-run", "pool apply");
