@@ -1,6 +1,7 @@
 // doctor: what may be wrong, from the files on this machine to the node's clock; one line each, with what to do about
 // it. Must not: change anything, or stop at the first thing that is wrong.
 #include "commands.h"
+#include "managers.h"
 #include "order.h"
 #include "output.h"
 
@@ -29,7 +30,9 @@ struct doctor {
     struct site site;
     struct session session;
     struct lookup lookup;
-    struct orders orders;         // the one `describe`
+    struct managers managers;
+    struct orders orders;         // the one `describe` of the node
+    struct orders manager_orders; // and of the manager
     struct reeve_value *findings; // LIST of {check level text hint}
     size_t failures;
     bool connected;
@@ -39,6 +42,8 @@ static void doctor_done(struct doctor *doctor)
 {
     session_done(&doctor->session);
     orders_done(&doctor->orders);
+    orders_done(&doctor->manager_orders);
+    managers_done(&doctor->managers);
     lookup_done(&doctor->lookup);
     site_done(&doctor->site);
     reeve_value_free(doctor->findings);
@@ -104,7 +109,8 @@ static void check_mode(struct doctor *doctor, const char *path, bool required)
 
 static void check_files(struct doctor *doctor)
 {
-    static const char *const below[] = {"/site.json", "/credentials", "/node.yaml", "/broker/passwords", "/broker/acl"};
+    static const char *const below[] = {"/site.json",    "/credentials",      "/node.yaml",
+                                        "/manager.yaml", "/broker/passwords", "/broker/acl"};
     char path[PATH_MAX + 32];
     if (doctor->site.dir[0] == '\0') {
         return;
@@ -190,6 +196,12 @@ static void check_broker(struct doctor *doctor)
     }
     if (err == REEVE_OK) {
         err = lookup_want_nodes(&doctor->lookup, NULL, &why);
+    }
+    if (err == REEVE_OK) {
+        err = managers_init(&doctor->managers, &doctor->session, &why);
+    }
+    if (err == REEVE_OK) {
+        err = managers_want(&doctor->managers, &why);
     }
     int64_t start_mono = reeve_clock_mono_ns();
     if (err == REEVE_OK) {
@@ -288,6 +300,63 @@ static void check_command(struct doctor *doctor)
     check_description(doctor, order);
 }
 
+// ---- the managers ---------------------------------------------------------------------------------------------
+
+static void check_manager_answer(struct doctor *doctor, const char *manager)
+{
+    struct reeve_why why = {0};
+    doctor->manager_orders.op = "describe";
+    if (orders_add_to(&doctor->manager_orders, doctor->site.root, "manager", manager, NULL, &why) != REEVE_OK) {
+        return;
+    }
+    int64_t start_mono = reeve_clock_mono_ns();
+    doctor->session.deadline_mono = reeve_clock_mono_ms() + 5000;
+    enum reeve_err err = orders_perform(&doctor->manager_orders, &doctor->session, NULL, &why);
+    const struct order *order = doctor->manager_orders.items[0];
+    if (err != REEVE_OK || !order_done(order)) {
+        found(doctor, order->err == REEVE_DENIED ? LEVEL_WARN : LEVEL_FAIL, "manager",
+              order->err == REEVE_DENIED ? "a viewer only looks; --user operator or admin may" : "reeve logs manager",
+              "manager %s: %s", manager, order->message[0] != '\0' ? order->message : why.text);
+        return;
+    }
+    const struct reeve_value *counters = reeve_value_get(order->result, "counters");
+    int64_t refused = reeve_get_int(counters, "store_failures", 0);
+    found(doctor, refused > 0 ? LEVEL_WARN : LEVEL_OK, "manager", "is its disk full?",
+          "%s answers in %.1f ms, %lld workers, %lld store failures", manager,
+          (double)(reeve_clock_mono_ns() - start_mono) / 1e6, (long long)reeve_get_int(order->result, "workers", 0),
+          (long long)refused);
+    const char *version = reeve_get_str(order->result, "version");
+    if (version != NULL && strcmp(version, REEVE_VERSION) != 0) {
+        found(doctor, LEVEL_WARN, "version", "mixed versions work; the same is better",
+              "manager %s runs %s, this is %s", manager, version, REEVE_VERSION);
+    }
+}
+
+// A site may do without one; one that was there and is not any more is worth a look.
+static void check_managers(struct doctor *doctor)
+{
+    const struct reeve_known_node **list = NULL;
+    size_t len = managers_list(&doctor->managers, &list);
+    const char *there = NULL;
+    for (size_t i = 0; i < len; i++) {
+        const char *state = managers_state(&doctor->managers, list[i]);
+        bool lives = managers_liveness(&doctor->managers, list[i]) == REEVE_LIVE;
+        there = lives ? list[i]->name : there;
+        if (!lives) {
+            found(doctor, LEVEL_WARN, "manager",
+                  "`reeve start manager`, or reeve-manager on its host; until then no pool is kept up",
+                  "manager %s is %s", list[i]->name, state);
+        }
+    }
+    if (len == 0) {
+        found(doctor, LEVEL_WARN, "manager", "`reeve up` starts one; without it there are no pools and accounts",
+              "no manager has a status below %s", doctor->site.root);
+    } else if (there != NULL) {
+        check_manager_answer(doctor, there);
+    }
+    free(list);
+}
+
 // -----------------------------------------------------------------------------------------------------------------
 
 static int finish(struct doctor *doctor)
@@ -324,6 +393,7 @@ int cmd_doctor(const struct invocation *inv)
     if (doctor.connected) {
         check_nodes(&doctor);
         check_command(&doctor);
+        check_managers(&doctor);
     }
     return finish(&doctor);
 }

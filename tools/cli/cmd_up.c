@@ -19,6 +19,7 @@
 
 #define READY_PRESET_MS 60000  // a first start on a slow machine, with a worker or two
 #define PORT_RETRY_MS   8000   // a broker that took its port answers far earlier
+#define MANAGER_MS      20000  // a manager answers within a second; without one the site is still of use
 #define LEAVE_MS        120000 // the sum of what stopping workers may take, grace times and all
 #define RESTART_MIN_MS  200    // of a daemon that died
 #define RESTART_MAX_MS  10000
@@ -38,7 +39,9 @@ struct upping {
     // while waiting for the first answer:
     struct reeve_bus *bus;
     struct reeve_broker broker;
-    bool answered, bus_stopped;
+    enum { AWAITS_NOBODY, AWAITS_NODE, AWAITS_MANAGER } awaits;
+    bool node_there, manager_there, bus_stopped;
+    int64_t began_at; // wall: a status of before is of an earlier manager
 };
 
 // ---- the loop, turned from outside ----------------------------------------------------------------------------
@@ -65,10 +68,16 @@ static void on_daemon_ended(struct up_daemon *daemon, void *arg)
     ((struct upping *)arg)->daemon_ended = true;
 }
 
+static bool has_answered(const struct upping *upping)
+{
+    return upping->awaits == AWAITS_NODE ? upping->node_there
+                                         : upping->awaits == AWAITS_MANAGER && upping->manager_there;
+}
+
 static bool something_happened(void *arg)
 {
     const struct upping *upping = arg;
-    return upping->signal != 0 || upping->daemon_ended || upping->answered || upping->timer_fired;
+    return upping->signal != 0 || upping->daemon_ended || has_answered(upping) || upping->timer_fired;
 }
 
 // Until something happened: a signal, the daemon's end, the answer, the time (0 = none).
@@ -97,8 +106,22 @@ static void on_status(struct reeve_bus *bus, const struct reeve_delivery *delive
     const char *state = reeve_get_str(status, "state");
     bool there = state != NULL && strcmp(state, "offline") != 0;
     if (there && reeve_get_int(status, "pid", 0) == upping->daemon.pid) {
-        upping->answered = true;
+        upping->node_there = true;
     }
+}
+
+static void on_manager(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+{
+    (void)bus;
+    struct upping *upping = arg;
+    REEVE_VALUE_AUTO status = NULL;
+    if (reeve_msgpack_read(delivery->payload, delivery->payload_len, &reeve_limits_wire, NULL, &status, NULL) !=
+        REEVE_OK) {
+        return;
+    }
+    const char *state = reeve_get_str(status, "state");
+    bool there = state != NULL && strcmp(state, "offline") != 0;
+    upping->manager_there |= there && reeve_get_int(status, "at", 0) >= upping->began_at;
 }
 
 static void on_stopped(struct reeve_bus *bus, void *arg)
@@ -146,6 +169,10 @@ static enum reeve_err bus_begin(struct upping *upping, struct reeve_why *why)
     }
     (void)reeve_topic_make(filter, upping->up.root, "node/%s/status", upping->up.node);
     err = reeve_bus_subscribe(upping->bus, filter, 1, 0, on_status, upping, why);
+    if (err == REEVE_OK && up_has_manager(&upping->up)) {
+        (void)reeve_topic_make(filter, upping->up.root, "manager/%s/status", UP_MANAGER_NAME);
+        err = reeve_bus_subscribe(upping->bus, filter, 1, 0, on_manager, upping, why);
+    }
     if (err == REEVE_OK) {
         reeve_bus_start(upping->bus);
     }
@@ -157,6 +184,9 @@ static enum reeve_err bus_begin(struct upping *upping, struct reeve_why *why)
 static enum reeve_err write_files(struct upping *upping, struct reeve_why *why)
 {
     enum reeve_err err = up_write_broker(&upping->up, why);
+    if (err == REEVE_OK && up_has_manager(&upping->up)) {
+        err = up_manager_write(&upping->up, NULL, why);
+    }
     return err == REEVE_OK ? up_config_write(&upping->up, why) : err;
 }
 
@@ -185,10 +215,26 @@ static enum reeve_err not_ready(struct upping *upping, struct reeve_why *why)
 
 static void leave(struct upping *upping);
 
+// A site whose manager does not come is still one: its workers run, and a store that can't be read wants a person.
+static void await_manager(struct upping *upping)
+{
+    if (!up_has_manager(&upping->up)) {
+        return;
+    }
+    upping->awaits = AWAITS_MANAGER;
+    await(upping, MANAGER_MS);
+    if (!upping->manager_there && upping->signal == 0 && !upping->daemon_ended) {
+        output_note("the manager does not answer; `reeve logs %s` tells why. The site goes on without it",
+                    UP_MANAGER_WORKER);
+    }
+}
+
 // One start of the daemon, until the site answers.
 static enum reeve_err start_once(struct upping *upping, int64_t timeout_ms, struct reeve_why *why)
 {
-    upping->answered = upping->daemon_ended = false;
+    upping->node_there = upping->manager_there = upping->daemon_ended = false;
+    upping->began_at = reeve_clock_wall_ms();
+    upping->awaits = AWAITS_NODE;
     enum reeve_err err = write_files(upping, why);
     if (err == REEVE_OK) {
         err = up_daemon_start(&upping->daemon, why);
@@ -199,8 +245,12 @@ static enum reeve_err start_once(struct upping *upping, int64_t timeout_ms, stru
     if (err == REEVE_OK) {
         await(upping, timeout_ms);
     }
+    if (err == REEVE_OK && upping->node_there) {
+        await_manager(upping);
+    }
+    upping->awaits = AWAITS_NOBODY;
     bus_end(upping);
-    return err == REEVE_OK && !upping->answered ? not_ready(upping, why) : err;
+    return err == REEVE_OK && (!upping->node_there || upping->daemon_ended) ? not_ready(upping, why) : err;
 }
 
 // A port that was free when it was chosen may be taken when the broker wants it. Once is bad luck.
@@ -268,12 +318,17 @@ static void tell_ready(const struct upping *upping)
         reeve_put_str(map, "node", up->node);
         reeve_put_str(map, "root", up->root);
         reeve_put_int(map, "port", up->port);
+        reeve_put_str_opt(map, "manager", upping->manager_there ? UP_MANAGER_NAME : NULL);
         (void)output_json(map, false); /* a closed stdout does not end a site */
         return;
     }
     output_print("site ready\n  node %s, broker mqtt://127.0.0.1:%d, topics below %s\n  folder %s\n"
-                 "  look:  reeve ls%s%s\n  steer: reeve apply%s%s -f WORKERS.yaml\n  Ctrl-C stops it.\n",
+                 "  look:  reeve ls%s%s\n  steer: reeve apply%s%s -f WORKERS.yaml\n",
                  up->node, (int)up->port, up->root, up->dir, flag, dir, flag, dir);
+    if (upping->manager_there) {
+        output_print("  pools: reeve pool apply%s%s -f POOL.yaml   (manager %s)\n", flag, dir, UP_MANAGER_NAME);
+    }
+    output_print("  Ctrl-C stops it.\n");
     (void)fflush(stdout); /* a closed stdout does not end a site */
 }
 
@@ -291,7 +346,7 @@ static enum reeve_err restart(struct upping *upping, int64_t *delay_ms, int64_t 
     *delay_ms = *delay_ms > RESTART_MAX_MS ? RESTART_MAX_MS : *delay_ms;
     output_note("the node daemon ended (%s %d); the workers run on, starting it again",
                 WIFSIGNALED(status) ? "signal" : "code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    upping->daemon_ended = upping->answered = false;
+    upping->daemon_ended = false;
     await(upping, *delay_ms);
     return upping->signal != 0 ? REEVE_OK : up_daemon_start(&upping->daemon, why);
 }
@@ -303,7 +358,6 @@ static enum reeve_err stay(struct upping *upping, struct reeve_why *why)
     int64_t started_mono = reeve_clock_mono_ms();
     enum reeve_err err = REEVE_OK;
     while (err == REEVE_OK && upping->signal == 0) {
-        upping->answered = false;
         await(upping, 0);
         if (!upping->daemon_ended) {
             continue;
@@ -437,6 +491,7 @@ int cmd_up(const struct invocation *inv)
     }
     upping->up.inv = inv;
     upping->up.lock_fd = -1;
+    upping->up.no_manager = opt_given(inv, OPT_NO_MANAGER);
     enum reeve_err err = prepare(&upping->up, &why);
     if (err == REEVE_OK) {
         err = begin_loop(upping, &why);

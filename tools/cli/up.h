@@ -4,14 +4,16 @@
 //   DIR/credentials/<user>   one password each (0600): admin operator viewer manager worker and the node
 //   DIR/broker/              mosquitto.conf, acl, passwords, and Mosquitto's own store
 //   DIR/node.yaml            the node's configuration, made anew at each start
-//   DIR/state/               the node daemon's state
+//   DIR/manager.yaml         the manager's, from the `manager` section of the user's file
+//   DIR/state/               the node daemon's state; DIR/state/manager/ the manager's
 //   DIR/reeved.log[.1]       its log
 //   DIR/port, DIR/node       of the last start
 //   DIR/config               path of its --config; not there when it had none
 //   DIR/lock                 held while `reeve up` runs here
 //
-// cmd_up.c the order of things    up_config.c DIR/node.yaml    up_files.c all other files    up_daemon.c the child
-// Must not: speak for the node or the broker; it starts the daemon, which starts the broker.
+// cmd_up.c the order of things    up_config.c DIR/node.yaml    up_manager.c DIR/manager.yaml    up_files.c all other
+// files up_daemon.c the child Must not: speak for the node, the broker or the manager; it starts the daemon, which
+// starts the other two.
 #ifndef REEVE_CLI_UP_H
 #define REEVE_CLI_UP_H
 
@@ -35,6 +37,7 @@ struct up {
     char *root;
     int64_t port;
     bool port_chosen; // by us: another may be tried
+    bool no_manager;
     int lock_fd;
 };
 
@@ -50,6 +53,15 @@ enum reeve_err up_config_refresh(const struct invocation *inv, const struct site
                                  struct reeve_why *why);
 enum reeve_err up_config_restore(const struct site *site, const char *old, struct reeve_why *why);
 
+// up_manager.c
+#define UP_MANAGER_WORKER "manager" // name of the worker
+#define UP_MANAGER_NAME   "main"    // of the manager itself, in topics
+bool up_has_manager(const struct up *up);
+struct reeve_value *up_manager_worker(const struct up *up); // its spec; NULL out of memory
+// DIR/manager.yaml from the `manager` section of the user's file, checked by reeve-manager itself. *ret_changed (NULL
+// allowed): it says something else than before.
+enum reeve_err up_manager_write(const struct up *up, bool *ret_changed, struct reeve_why *why);
+
 // up_files.c
 extern const char *const up_roles[]; // NULL-terminated
 enum reeve_err up_find_bin_dir(struct up *up, struct reeve_why *why);
@@ -64,8 +76,9 @@ enum reeve_err up_write_broker(const struct up *up, struct reeve_why *why);
 enum reeve_err up_read_password(const struct up *up, const char *user, struct reeve_buf *ret, struct reeve_why *why);
 enum reeve_err up_write_site(const struct up *up, struct reeve_why *why);
 void up_remove_site(const struct up *up);
-// Programs: all that are needed are there, or NOENT with the package to install.
-enum reeve_err up_check_programs(const struct up *up, struct reeve_why *why);
+// Programs: all that are needed are there, or NOENT with the package to install. Without reeve-manager: no manager,
+// said.
+enum reeve_err up_check_programs(struct up *up, struct reeve_why *why);
 // The daemon of an earlier `up` here may still be on its way out.
 enum reeve_err up_await_former(const struct up *up, struct reeve_why *why);
 

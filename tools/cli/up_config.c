@@ -115,6 +115,11 @@ static struct reeve_value *node_part(const struct up *up)
     reeve_put_str(node, "state_dir", up_path(up, "state", path));
     reeve_put_str(node, "on_exit", "stop");
     reeve_put_str(node, "broker_worker", BROKER_WORKER);
+    if (up_has_manager(up)) {
+        reeve_put_str(node, "manager_worker", UP_MANAGER_WORKER);
+    } else {
+        (void)reeve_value_remove(node, "manager_worker");
+    }
     return node;
 }
 
@@ -178,6 +183,9 @@ static struct reeve_value *workers_part(const struct up *up)
     struct reeve_value *list = reeve_value_list();
     const struct reeve_value *given = reeve_value_get(up->config, "workers");
     (void)reeve_value_add(list, broker_worker(up)); /* remembered: reeve_value_built() */
+    if (up_has_manager(up)) {
+        (void)reeve_value_add(list, up_manager_worker(up)); /* as above */
+    }
     for (size_t i = 0; i < reeve_value_len(given); i++) {
         (void)reeve_value_add(list, reeve_value_clone(reeve_value_at(given, i))); /* remembered: reeve_value_built() */
     }
@@ -254,6 +262,14 @@ static void up_done(struct up *up)
     free(up->root);
 }
 
+// Whether the site was started with a manager, from its DIR/node.yaml.
+static bool had_manager(const char *text)
+{
+    REEVE_VALUE_AUTO node = NULL;
+    return reeve_yaml_read(text, strlen(text), &reeve_limits_file, NULL, &node, NULL) != REEVE_OK ||
+           reeve_get_str(reeve_value_get(node, "node"), "manager_worker") != NULL;
+}
+
 enum reeve_err up_config_refresh(const struct invocation *inv, const struct site *site, char **ret_old,
                                  struct reeve_why *why)
 {
@@ -266,7 +282,18 @@ enum reeve_err up_config_refresh(const struct invocation *inv, const struct site
     if (err == REEVE_OK) {
         err = up_config_read(&up, why);
     }
-    return err == REEVE_OK ? up_config_write(&up, why) : err;
+    if (err == REEVE_OK) {
+        up.no_manager = !had_manager(*ret_old); // as it was started
+        err = up_config_write(&up, why);
+    }
+    bool changed = false;
+    if (err == REEVE_OK && up_has_manager(&up) && !opt_given(inv, OPT_DRY_RUN)) {
+        err = up_manager_write(&up, &changed, why);
+    }
+    if (changed) {
+        output_note("the manager's configuration has changed; `reeve restart %s` makes it so", UP_MANAGER_WORKER);
+    }
+    return err;
 }
 
 enum reeve_err up_config_restore(const struct site *site, const char *old, struct reeve_why *why)

@@ -1,5 +1,6 @@
 // The files of a site's folder: credentials, the broker's files, site.json; and the choice of port and name.
 // Must not: print secrets, or leave one in a file that others can read.
+#include "output.h"
 #include "site.h"
 #include "up.h"
 
@@ -81,7 +82,7 @@ static enum reeve_err take_lock(struct up *up, struct reeve_why *why)
 
 enum reeve_err up_make_dirs(struct up *up, struct reeve_why *why)
 {
-    static const char *const below[] = {"", "broker", "credentials", "state"};
+    static const char *const below[] = {"", "broker", "credentials", "state", "state/manager"};
     enum reeve_err err = REEVE_OK;
     for (size_t i = 0; err == REEVE_OK && i < REEVE_ARRAY_LEN(below); i++) {
         char path[PATH_MAX];
@@ -535,15 +536,24 @@ static bool in_path(const char *name)
     return false;
 }
 
-enum reeve_err up_check_programs(const struct up *up, struct reeve_why *why)
+static bool is_beside(const struct up *up, const char *name, char path[PATH_MAX])
+{
+    (void)snprintf(path, PATH_MAX, "%s/%s", up->bin_dir, name);
+    return access(path, X_OK) == 0;
+}
+
+enum reeve_err up_check_programs(struct up *up, struct reeve_why *why)
 {
     static const char *const own[] = {"reeved", "reeve-shim", "reeve-worker-broker"};
+    char path[PATH_MAX];
     for (size_t i = 0; i < REEVE_ARRAY_LEN(own); i++) {
-        char path[PATH_MAX];
-        (void)snprintf(path, sizeof path, "%s/%s", up->bin_dir, own[i]);
-        if (access(path, X_OK) != 0) {
+        if (!is_beside(up, own[i], path)) {
             return reeve_fail(why, REEVE_NOENT, "%s is not there; it belongs beside this program", path);
         }
+    }
+    if (!up->no_manager && !is_beside(up, "reeve-manager", path)) {
+        output_note("%s is not there: the site will have no manager, no pools and no accounts", path);
+        up->no_manager = true;
     }
     if (access("/usr/sbin/mosquitto", X_OK) != 0 || !in_path("mosquitto_passwd")) {
         return reeve_fail(why, REEVE_NOENT,
