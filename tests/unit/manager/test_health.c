@@ -178,8 +178,7 @@ static void a_leak_is_seen_before_the_limit_is_reached(void **state)
         run_for(1000);
     }
     assert_int_equal(level(worker), HEALTH_WARNING);
-    worker->info.run++; // a new process begins anew
-    worker->info.memory_bytes = 100LL << 20;
+    worker->info.run++; // another process: what the former one took says nothing of it
     run_for(2000);
     assert_int_equal(level(worker), HEALTH_HEALTHY);
 }
@@ -346,6 +345,20 @@ static void a_worker_is_restarted_once_in_five_minutes(void **state)
     assert_int_equal(fake_order_count(&fake, "reset"), 1);
 }
 
+static void one_worker_is_not_restarted_again_because_its_type_is_large(void **state)
+{
+    (void)state;
+    char name[32];
+    policy()->on_unhealthy = HEALTH_ACTION_RESTART;
+    for (int i = 0; i < 40; i++) {
+        (void)snprintf(name, sizeof name, "mm-%02d", i); /* short */
+        (void)seen_worker(name);
+    }
+    see(fake_worker("alpha", "mm-00"), REEVE_STATE_RESTARTING);
+    run_for(200000);
+    assert_int_equal(fake_order_count(&fake, "restart"), 1);
+}
+
 static void at_most_a_tenth_of_a_type_is_acted_on_at_once(void **state)
 {
     (void)state;
@@ -412,11 +425,16 @@ static void a_tick_looks_at_a_tenth(void **state)
 {
     (void)state;
     char name[32];
+    fake_fleet_held = true;
     for (int i = 0; i < 2000; i++) {
         (void)snprintf(name, sizeof name, "mm-%04d", i); /* short */
         (void)seen_worker(name);
     }
+    health_tick(health());
+    assert_int_equal(health()->looks, 0);
+    fake_fleet_held = false;
     health_tick(health()); // all of them once
+    assert_int_equal(health_of(health(), "alpha", "mm-1999"), HEALTH_HEALTHY);
     uint64_t before = health()->looks;
     health_tick(health());
     assert_in_range(health()->looks - before, 200, 201);
@@ -448,6 +466,7 @@ int main(void)
         TEST(who_is_stopped_or_forgotten_has_no_alarm),
         TEST(an_alarm_of_a_former_manager_is_closed_when_it_is_over),
         TEST(a_worker_is_restarted_once_in_five_minutes),
+        TEST(one_worker_is_not_restarted_again_because_its_type_is_large),
         TEST(at_most_a_tenth_of_a_type_is_acted_on_at_once),
         TEST(who_must_not_be_touched_is_not),
         TEST(a_pool_is_asked_for_another_and_without_a_pool_it_is_restarted),

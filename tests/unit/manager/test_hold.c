@@ -128,7 +128,11 @@ static void who_was_taken_offline_by_hand_is_left_alone(void **state)
 {
     (void)state;
     struct fleet_worker *worker = fake_worker("alpha", "mm-1");
+    struct fleet_worker *other = fake_worker("alpha", "mm-2");
+    assert_int_equal(ask(op_pause_run, "{workers: mm-2}"), REEVE_OK); // something is said, of somebody else
+    see(other, REEVE_AVAILABILITY_PAUSED);
     see(worker, REEVE_AVAILABILITY_OFFLINE);
+    tick();
     see(worker, REEVE_AVAILABILITY_PAUSED);
     tick();
     assert_int_equal(fake.orders_len, 0);
@@ -149,6 +153,26 @@ static void a_refusal_is_repeated_with_growing_pauses(void **state)
         fake_time(&fake, 1000);
     }
     assert_int_equal(sent, 5); // at 0, 2, 6, 14, 30 s
+}
+
+static void a_new_session_is_not_made_to_wait_for_what_an_old_one_refused(void **state)
+{
+    (void)state;
+    struct fleet_worker *worker = fake_worker("alpha", "mm-1");
+    assert_int_equal(ask(op_offline_run, "{workers: mm-1}"), REEVE_OK);
+    for (size_t i = 0; i < 5; i++) {
+        tick();
+        fake_order_end(&fake, i, REEVE_OK, REEVE_PHASE_REJECTED, "no such command");
+        fake_time(&fake, 60000);
+    }
+    tick();
+    fake_order_end(&fake, 5, REEVE_OK, REEVE_PHASE_REJECTED, "no such command");
+    tick();
+    assert_int_equal(fake.orders_len, 6); // the next in a minute
+    worker->info.epoch++;
+    fake_worker_tell(&fake, FLEET_WORKER, worker);
+    tick();
+    assert_int_equal(fake.orders_len, 7);
 }
 
 static void pause_and_resume_go_beneath_offline(void **state)
@@ -440,6 +464,7 @@ int main(void)
         TEST(online_gives_back_and_forgets),
         TEST(who_was_taken_offline_by_hand_is_left_alone),
         TEST(a_refusal_is_repeated_with_growing_pauses),
+        TEST(a_new_session_is_not_made_to_wait_for_what_an_old_one_refused),
         TEST(pause_and_resume_go_beneath_offline),
         TEST(who_is_away_waits_and_is_told_when_it_comes),
         TEST(global_offline_survives_and_applies_to_who_joins_later),
