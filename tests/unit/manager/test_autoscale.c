@@ -176,9 +176,9 @@ static void to_a_target(void **unused)
     input.oldest_ms = 33000;
     says(1, 5, "oldest 33s: ceil(5 x 33s / 30s) = 6", "nothing, because the value is within 10% of the target");
 
-    begin("scaling: {metric: utilisation, target: 0.7, tolerance: 0, up_by: 9, cooldown: 0}\n", 7);
-    input.busy = 7;
-    says(0, 10, "busy 7 / 7 = 1.00: ceil(7 x 1.00 / 0.70) = 10", "scaled 7 -> 10"); // exactly, in spite of rounding
+    begin("max: 20\nscaling: {metric: utilisation, target: 0.7, tolerance: 0, down_by: 9, cooldown: 0}\n", 12);
+    input.busy = 7; // 12 x (7 / 12) / 0.7 is a little above 10 in doubles
+    says(0, 10, "busy 7 / 12 = 0.58: ceil(12 x 0.58 / 0.70) = 10", "scaled 12 -> 10");
 }
 
 static void steps_bounds_and_cooldowns_of_each_direction(void **unused)

@@ -49,6 +49,26 @@ static void json_files(void **state)
     reeve_pools_done(&pools);
 }
 
+static void the_example_of_the_documentation_loads(void **state)
+{
+    static char page[128 * 1024];
+    struct reeve_pools pools;
+    FILE *file = fopen(DOCS "/pools.md", "r");
+    (void)state;
+    assert_non_null(file);
+    page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
+    assert_int_equal(fclose(file), 0);
+    char *yaml = strstr(page, "```yaml\n");
+    assert_non_null(yaml);
+    yaml += strlen("```yaml\n");
+    *strstr(yaml, "```") = '\0';
+    errors_are(load("a.yaml", yaml, &pools), NULL, 0);
+    assert_int_equal(pools.len, 3);
+    assert_true(pools.items[1].scaling.target == 30000);
+    assert_true(pools.items[2].partition.single_active);
+    reeve_pools_done(&pools);
+}
+
 static void a_file_of_mistakes_gives_each_with_its_place(void **state)
 {
     static const char text[] = "pools:\n"
@@ -182,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_three_forms_in_one_stream),
         cmocka_unit_test(json_files),
+        cmocka_unit_test(the_example_of_the_documentation_loads),
         cmocka_unit_test(a_file_of_mistakes_gives_each_with_its_place),
         cmocka_unit_test(what_is_no_pool_is_said_so),
         cmocka_unit_test(a_command_needs_no_name_and_keeps_what_was_there),
