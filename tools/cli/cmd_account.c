@@ -143,7 +143,7 @@ static void show_accounts(const struct invocation *inv, const struct reeve_value
                                                   {"RESTARTS", true}, {"SINCE", true},  {"ERROR", false}};
     const struct reeve_value *accounts = reeve_value_get(result, "accounts");
     bool quiet = opt_given(inv, OPT_QUIET);
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     table_init(&table, columns, REEVE_ARRAY_LEN(columns));
     for (size_t i = 0; i < reeve_value_len(accounts); i++) {
         const struct reeve_value *record = reeve_value_at(accounts, i);

@@ -180,7 +180,7 @@ static int list_text(const struct invocation *inv, const struct managers *manage
                                                   {"NODES", true},    {"POOLS", true},  {"ACCOUNTS", true},
                                                   {"VERSION", false}, {"HOST", false},  {"UP", true}};
     bool quiet = opt_given(inv, OPT_QUIET);
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     table_init(&table, columns, REEVE_ARRAY_LEN(columns));
     for (size_t i = 0; i < len; i++) {
         if (quiet) {

@@ -118,7 +118,7 @@ static void show_explained(const struct invocation *inv, const struct reeve_valu
     static const struct table_column columns[] = {{"NODE", false}, {"FITS", false}, {"RANK", true}, {"REASON", false}};
     const struct reeve_value *nodes = reeve_value_get(result, "nodes");
     const char *next = reeve_get_str(result, "next");
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     table_init(&table, columns, REEVE_ARRAY_LEN(columns));
     for (size_t i = 0; i < reeve_value_len(nodes); i++) {
         const struct reeve_value *node = reeve_value_at(nodes, i);
@@ -147,7 +147,7 @@ static void show_history(const struct invocation *inv, const struct reeve_value 
                                                   {"GOOD", false},   {"NOW", false}, {"TYPE", false},
                                                   {"SUMMARY", false}};
     const struct reeve_value *versions = reeve_value_get(result, "versions");
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     (void)inv;
     table_init(&table, columns, REEVE_ARRAY_LEN(columns));
     for (size_t i = 0; i < reeve_value_len(versions); i++) {
@@ -170,7 +170,7 @@ static void show_members(const struct reeve_value *members)
     static const struct table_column columns[] = {{"NODE", false},  {"WORKER", false}, {"STATE", false},
                                                   {"AVAIL", false}, {"VERSION", true}, {"REGION", false},
                                                   {"LEASE", false}, {"WHY", false}};
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     table_init(&table, columns, REEVE_ARRAY_LEN(columns));
     for (size_t i = 0; i < reeve_value_len(members); i++) {
         const struct reeve_value *member = reeve_value_at(members, i);
@@ -392,7 +392,7 @@ static int show_listing(const struct listing *listing, const char *const *names,
                                                   {"BUSY", true},    {"STARTING", true}, {"BOUNDS", true},
                                                   {"VERSION", true}, {"PHASE", false},   {"WHY", false}};
     bool quiet = opt_given(listing->asking.inv, OPT_QUIET);
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     table_init(&table, columns, REEVE_ARRAY_LEN(columns));
     for (size_t i = 0; i < len; i++) {
         if (quiet) {

@@ -126,7 +126,7 @@ static void add_verdict(struct table *table, const struct reeve_value *verdict, 
 
 void fleet_view_verdicts(const struct reeve_value *list, bool wide)
 {
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     table_init(&table, wide ? wide_columns : plain_columns,
                wide ? REEVE_ARRAY_LEN(wide_columns) : REEVE_ARRAY_LEN(plain_columns));
     for (size_t i = 0; i < reeve_value_len(list); i++) {
@@ -238,7 +238,7 @@ static void stats_table(const struct reeve_value *groups, const char *title)
     const struct table_column columns[] = {
         {title, false}, {"TOTAL", true}, {"ALIVE", true}, {"IDLE", true}, {"PROCESSING", true}};
     static const char *const keys[] = {"total", "alive", "idle", "processing"};
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     if (reeve_value_len(groups) == 0) {
         return;
     }
@@ -299,7 +299,7 @@ void fleet_view_health(const struct reeve_value *health)
     static const struct table_column columns[] = {
         {"NODE", false}, {"NAME", false}, {"HEALTH", false}, {"FAILING", false}};
     const struct reeve_value *workers = reeve_value_get(health, "workers");
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     output_print("%" PRId64 " healthy, %" PRId64 " warning, %" PRId64 " unhealthy, %" PRId64 " unknown\n",
                  reeve_get_int(health, "healthy", 0), reeve_get_int(health, "warning", 0),
                  reeve_get_int(health, "unhealthy", 0), reeve_get_int(health, "unknown", 0));
@@ -325,7 +325,7 @@ void fleet_view_alarms(const struct reeve_value *list)
     static const struct table_column columns[] = {{"KIND", false},   {"SUBJECT", false}, {"SEVERITY", false},
                                                   {"COUNT", true},   {"SINCE", true},    {"SEEN BY", false},
                                                   {"MESSAGE", false}};
-    TABLE_AUTO table;
+    TABLE_AUTO table = {0};
     if (reeve_value_len(list) == 0) {
         output_print("no alarms\n");
         return;
