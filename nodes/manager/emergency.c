@@ -128,7 +128,7 @@ static bool choose(const struct fleet_worker *worker, void *arg)
     bool exempt = hold_exempt(&info);
     enum outcome outcome = OUTCOME_REFUSED;
     if (exempt) {
-        (void)snprintf(message, sizeof message, "the site's broker, or a manager: only its node does this to it"); /* fits */
+        (void)snprintf(message, sizeof message, "the site's broker or manager: only its node does this to it"); /* fits */
     } else {
         outcome = choosing->run->stops ? judge_stop(choosing, &info, message, sizeof message)
                                        : judge_start(choosing, &info, message, sizeof message);

@@ -326,11 +326,11 @@ void holds_free(struct holds *holds)
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
 
-// Without the broker nobody hears anything, and without a manager nobody is left to end a hold.
+// Without the broker nobody hears anything, and without a manager nobody is left to end a hold. Their node says who they are: a
+// type of that name may be anything.
 bool hold_exempt(const struct fleet_worker_info *info)
 {
-    return reeve_str_eq(info->origin, "site") || reeve_str_eq(info->type, "broker") ||
-           reeve_str_eq(info->type, "manager");
+    return reeve_str_eq(info->origin, "site");
 }
 
 bool hold_wants_stop(const struct holds *holds, const struct hold *hold)

@@ -82,7 +82,7 @@ void hold_save(struct holds *holds, struct hold *hold);
 // The same, and in force although the disk refuses: kept until it is stored.
 void hold_save_emergency(struct holds *holds, struct hold *hold);
 void hold_save_unsaved(struct holds *holds);
-bool hold_exempt(const struct fleet_worker_info *info); // the site's broker or a manager: nobody holds it
+bool hold_exempt(const struct fleet_worker_info *info); // the site's broker or manager: nobody holds it
 bool hold_wants_stop(const struct holds *holds, const struct hold *hold); // `hold` NULL = nothing is said of this worker
 bool hold_wants_offline(const struct holds *holds, const struct hold *hold);
 // The strongest that is said of the worker or of the fleet; NULL = nothing.

@@ -299,7 +299,7 @@ enum reeve_err select_each(struct manager *manager, const struct select_args *se
         return reeve_fail(why, REEVE_INVALID, "which workers?");
     }
     for (size_t i = 0; i < workers_len; i++) {
-        bool site = reeve_str_eq(workers[i]->info.type, "broker") || reeve_str_eq(workers[i]->info.type, "manager");
+        bool site = reeve_str_eq(workers[i]->info.origin, "site");
         bool plain = select->workers.len == 1 && reeve_str_eq(select->workers.items[0], workers[i]->name);
         if (is_meant(select, workers[i]) && (!site || plain)) {
             count++;

@@ -227,8 +227,8 @@ static void a_worker_its_node_does_not_know_keeps_the_others_not(void **state)
 static void neither_broker_nor_manager_is_ever_stopped(void **state)
 {
     (void)state;
-    fake_worker("alpha", "broker")->info.type = "broker";
-    fake_worker("alpha", "boss")->info.type = "manager";
+    fake_worker("alpha", "broker")->info.origin = "site";
+    fake_worker("alpha", "boss")->info.origin = "site";
     assert_int_equal(ASK(kill, "{workers: broker}"), REEVE_OK);
     assert_int_equal(replied("refused"), 1);
     assert_int_equal(fake.orders_len, 0);

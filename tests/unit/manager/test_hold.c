@@ -229,8 +229,8 @@ static void global_offline_survives_and_applies_to_who_joins_later(void **state)
     struct fleet_worker *worker = fake_worker("alpha", "mm-1");
     struct fleet_worker *broker = fake_worker("alpha", "broker");
     struct fleet_worker *manager = fake_worker("alpha", "manager");
-    broker->info.type = "broker";
-    manager->info.type = "manager";
+    broker->info.origin = "site";
+    manager->info.origin = "site";
     assert_int_equal(ask(op_offline_run, "{all: true, reason: migration}"), REEVE_OK);
     assert_int_equal(replied("workers"), 1);
     assert_true(reeve_get_bool(fake.reply.result, "global", false));
@@ -278,7 +278,7 @@ static void a_verdict_tells_the_strongest_hold(void **state)
     (void)state;
     (void)fake_worker("alpha", "mm-1");
     struct fleet_worker *broker = fake_worker("alpha", "broker");
-    broker->info.type = "broker";
+    broker->info.origin = "site";
     assert_int_equal(ask(op_pause_run, "{workers: mm-1, reason: later}"), REEVE_OK);
     assert_int_equal(ask(op_offline_run, "{all: true, reason: migration}"), REEVE_OK);
     REEVE_VALUE_AUTO verdict = reeve_value_map();
