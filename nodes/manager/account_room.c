@@ -484,3 +484,8 @@ void accounts_tick(struct accounts *accounts)
     }
     account_batches_tick(accounts);
 }
+
+size_t accounts_len(const struct accounts *accounts)
+{
+    return reeve_map_len(accounts->entries);
+}

@@ -17,5 +17,6 @@ enum reeve_err accounts_load(struct accounts *accounts, struct reeve_why *why); 
 void accounts_publish(struct accounts *accounts);
 void accounts_tick(struct accounts *accounts); // once a second
 void accounts_look(struct accounts *accounts); // read the directory again (SIGHUP)
+size_t accounts_len(const struct accounts *accounts);
 
 #endif

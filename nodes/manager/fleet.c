@@ -359,6 +359,7 @@ static void read_own(struct fleet *fleet)
 void fleet_session(struct fleet *fleet)
 {
     int64_t now = reeve_clock_mono_ms();
+    fleet->joined = true;
     fleet->ready = false;
     fleet->held = true;
     reeve_registry_reconnected(fleet->registry, now);
@@ -382,7 +383,9 @@ void fleet_ready(struct fleet *fleet)
 
 void fleet_lost(struct fleet *fleet)
 {
-    reeve_registry_disconnected(fleet->registry, reeve_clock_mono_ms());
+    if (fleet->joined) { // a broker that could not be reached yet is no outage
+        reeve_registry_disconnected(fleet->registry, reeve_clock_mono_ms());
+    }
     fleet->ready = false;
     fleet->held = true;
     fleet->session++;

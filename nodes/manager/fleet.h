@@ -18,7 +18,7 @@ void fleet_free(struct fleet *fleet);
 // The manager's own session: begun (subscribed), ready (all that was retained is in), lost.
 void fleet_session(struct fleet *fleet);
 void fleet_ready(struct fleet *fleet);
-void fleet_lost(struct fleet *fleet);
+void fleet_lost(struct fleet *fleet); // also for every attempt that failed
 bool fleet_known(const struct fleet *fleet); // ready once since the start: before that nothing may be concluded from absence
 // True while verdicts are held because the manager itself was cut off [session-9]: nobody is lost or replaced meanwhile.
 bool fleet_held(const struct fleet *fleet);
@@ -98,6 +98,8 @@ void fleet_touch(struct fleet *fleet, const char *node, const char *worker);
 
 // By hand: clears what is retained of a worker that is gone, and its verdict. NOENT; CONFLICT while it is alive, with who has it.
 enum reeve_err fleet_forget(struct fleet *fleet, const char *node, const char *worker, struct reeve_why *why);
+
+enum reeve_err fleet_may_forget(const struct fleet *fleet, const char *node, const char *worker, struct reeve_why *why); // dry run
 
 struct fleet_counters {
     uint64_t messages, malformed, verdicts, verdicts_unchanged, forgotten, duplicates, scans;

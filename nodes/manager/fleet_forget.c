@@ -25,12 +25,12 @@ static void look_at(struct fleet *fleet, int64_t at)
     }
 }
 
-// ---- documents: <node>/<worker>, or <node>/ for a node itself
-// -----------------------------------------------------------
+// ---- documents: <node>/<worker>, or <node> for a node itself --------------------------------------------------------
 
 static const char *key_of(char key[KEY_SIZE], const struct fleet_node *node, const struct fleet_worker *worker)
 {
-    (void)snprintf(key, KEY_SIZE, "%s/%s", node->name, worker != NULL ? worker->name : ""); /* two names fit */
+    (void)snprintf(key, KEY_SIZE, "%s%s%s", node->name, worker != NULL ? "/" : "",
+                   worker != NULL ? worker->name : ""); /* two names fit */
     return key;
 }
 
@@ -260,9 +260,9 @@ void fleet_forget_due(struct fleet *fleet)
     }
 }
 
-enum reeve_err fleet_forget(struct fleet *fleet, const char *node, const char *name, struct reeve_why *why)
+enum reeve_err fleet_may_forget(const struct fleet *fleet, const char *node, const char *name, struct reeve_why *why)
 {
-    struct fleet_worker *worker = fleet_find_worker(fleet, node, name);
+    const struct fleet_worker *worker = fleet_find_worker(fleet, node, name);
     if (worker == NULL) {
         return reeve_fail(why, REEVE_NOENT, "no worker \"%s/%s\"", node, name);
     }
@@ -271,9 +271,6 @@ enum reeve_err fleet_forget(struct fleet *fleet, const char *node, const char *n
                           "the manager's own session has just begun; whether %s is gone is not known yet", name);
     }
     if (worker->away) {
-        clear_worker(fleet, worker);
-        look_at(fleet, reeve_clock_mono_ms() + CLEAR_AGAIN_MS);
-        fleet_arm(fleet);
         return REEVE_OK;
     }
     if (worker->process.present && worker->node->liveness == REEVE_LIVE) {
@@ -281,6 +278,17 @@ enum reeve_err fleet_forget(struct fleet *fleet, const char *node, const char *n
                           reeve_state_text(worker->state));
     }
     return reeve_fail(why, REEVE_CONFLICT, "%s is alive (%s)", name, reeve_state_text(worker->state));
+}
+
+enum reeve_err fleet_forget(struct fleet *fleet, const char *node, const char *name, struct reeve_why *why)
+{
+    enum reeve_err err = fleet_may_forget(fleet, node, name, why);
+    if (err == REEVE_OK) {
+        clear_worker(fleet, fleet_find_worker(fleet, node, name));
+        look_at(fleet, reeve_clock_mono_ms() + CLEAR_AGAIN_MS);
+        fleet_arm(fleet);
+    }
+    return err;
 }
 
 // ---- what was removed while the manager was away --------------------------------------------------------------------

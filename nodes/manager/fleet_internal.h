@@ -92,6 +92,7 @@ struct fleet {
     uint32_t session; // number of the session
     uint32_t turn;    // number of the turn in which something was last said
     bool reading_own; // fleet/+/+ is subscribed
+    bool joined;      // had a session once
     bool ready;       // all retained of this session is in
     bool known;
     bool sighted; // verdicts were once not held

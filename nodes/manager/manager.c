@@ -94,10 +94,8 @@ static void on_lost(struct reeve_bus *bus, const struct reeve_why *why, int64_t 
     (void)bus;
     struct manager *manager = arg;
     char text[640];
-    if (manager->ready) {
-        manager->ready = false;
-        fleet_lost(manager->fleet);
-    }
+    manager->ready = false;
+    fleet_lost(manager->fleet); // also of a session that never was ready: what it had read may be outdated by the next
     turn_forget_records(manager->turn);
     reeve_log(REEVE_LOG_WARNING, "session", "lost=\"%s\" retry_ms=%lld retrying",
               reeve_why_format(why, text, sizeof text), (long long)retry_ms);

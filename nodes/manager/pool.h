@@ -19,6 +19,7 @@ void pools_free(struct pools *pools);
 enum reeve_err pools_load(struct pools *pools, struct reeve_why *why); // from the store; also after a failed turn
 void pools_publish(struct pools *pools); // all retained records, on a new session
 void pools_tick(struct pools *pools);    // once a second, and soon after anything changed
+size_t pools_len(const struct pools *pools);
 // Health asks for another worker in the place of this one. NOENT when it belongs to no pool.
 enum reeve_err pools_replace(struct manager *manager, const char *node, const char *worker, const char *cause, struct reeve_why *why);
 // Emergency: nothing is started or ended on behalf of any pool while the fleet is stopped.
