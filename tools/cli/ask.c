@@ -50,6 +50,7 @@ enum reeve_err asking_order(struct asking *asking, const char *part, const char 
 // "pool swap: rejected: ..." is said once, with what went wrong on the way in the place of the phase.
 static int fail_order(const struct invocation *inv, const struct orders *orders)
 {
+    REEVE_ASSERT(orders->len > 0);
     const struct order *order = orders->items[0];
     const char *phase = order->err == REEVE_OK ? reeve_phase_text(order->phase) : reeve_err_text(order->err);
     return output_fail(inv, orders_exit(orders), "%s: %s: %s", order->about, phase,
@@ -154,6 +155,7 @@ static bool confirmed(const struct asking *asking, const struct question *questi
 
 static int tell_json(const struct orders *orders, const struct question *question, int exit_code)
 {
+    REEVE_ASSERT(orders->len > 0);
     const struct order *order = orders->items[0];
     bool alone = (question->flags & ASK_READS) != 0 && order_done(order) && !orders->no_wait && order->result != NULL;
     REEVE_VALUE_AUTO value = alone ? reeve_value_clone(order->result) : orders_value(orders);
@@ -167,6 +169,7 @@ static int tell_json(const struct orders *orders, const struct question *questio
 static int tell_text(const struct invocation *inv, const struct orders *orders, const struct question *question,
                      int exit_code)
 {
+    REEVE_ASSERT(orders->len > 0);
     const struct order *order = orders->items[0];
     if (order->result != NULL && question->show != NULL && !orders->no_wait) {
         if (orders->dry_run) {
@@ -184,6 +187,7 @@ static int tell_text(const struct invocation *inv, const struct orders *orders, 
 
 static int judge(const struct orders *orders, const struct question *question)
 {
+    REEVE_ASSERT(orders->len > 0);
     int exit_code = orders_exit(orders);
     bool asked = exit_code == EXIT_DONE && question->judge != NULL && !orders->no_wait && !orders->dry_run;
     return asked ? question->judge(orders->items[0]->result) : exit_code;
@@ -192,9 +196,10 @@ static int judge(const struct orders *orders, const struct question *question)
 // For people what was done comes first, and then the wait; programs get it all at the end.
 static int tell(struct asking *asking, const struct orders *orders, const struct question *question)
 {
+    REEVE_ASSERT(orders->items != NULL);
     const struct invocation *inv = asking->inv;
-    const struct order *order = orders->items[0];
     int exit_code = judge(orders, question);
+    const struct order *order = orders->items[0];
     bool json = opt_given(inv, OPT_JSON);
     bool waits = exit_code == EXIT_DONE && question->wait != NULL && opt_given(inv, OPT_WAIT) && !orders->no_wait &&
                  !orders->dry_run;

@@ -372,13 +372,13 @@ static int validate_dir(const struct invocation *inv)
 
 static const struct account_command {
     const char *command, *op;
+    const char *pages; // of the result: a list that may come in pages
     enum reeve_err (*put)(const struct invocation *inv, struct reeve_value *args, struct reeve_why *why);
     void (*show)(const struct invocation *inv, const struct reeve_value *result);
     int (*judge)(const struct reeve_value *result);
     unsigned flags;
-    const char *pages; // of the result: a list that may come in pages
-    bool timed;        // the op takes `timeout`
-    bool of_one;       // goes to the account's own topic
+    bool timed;  // the op takes `timeout`
+    bool of_one; // goes to the account's own topic
 } account_commands[] = {
     {.command = "ls", .op = "accounts", .show = show_accounts, .flags = ASK_READS, .pages = "accounts"},
     {.command = "status", .op = "accounts", .show = show_accounts, .flags = ASK_READS, .pages = "accounts"},

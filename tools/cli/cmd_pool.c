@@ -419,27 +419,36 @@ static int show_json(const struct listing *listing, const char *const *names, si
     return output_json(map, false);
 }
 
+// Names sorted; the caller frees.
+static const char **sorted_names(const struct reeve_value *pools)
+{
+    size_t len = reeve_value_len(pools);
+    const char **names = calloc(len + 1, sizeof *names);
+    if (names != NULL) {
+        for (size_t i = 0; i < len; i++) {
+            names[i] = reeve_value_key(pools, i);
+        }
+        qsort(names, len, sizeof *names, compare_names);
+    }
+    return names;
+}
+
 int cmd_pool_ls(const struct invocation *inv)
 {
     LISTING_AUTO listing = {.asking = {.inv = inv}, .pools = reeve_value_map()};
     struct reeve_why why = {0};
+    char manager[REEVE_NAME_SIZE];
     enum reeve_err err = read_pools(&listing, &why);
-    size_t len = reeve_value_len(listing.pools);
-    const char **names = calloc(len + 1, sizeof *names);
-    if (err == REEVE_OK && names == NULL) {
-        err = reeve_fail(&why, REEVE_NOMEM, "out of memory");
-    }
     if (err != REEVE_OK) {
-        free(names);
         return output_fail_why(inv, err, &why);
     }
-    for (size_t i = 0; i < len; i++) {
-        names[i] = reeve_value_key(listing.pools, i);
+    size_t len = reeve_value_len(listing.pools);
+    const char **names = sorted_names(listing.pools);
+    if (names == NULL) {
+        return output_fail(inv, EXIT_REFUSED, "out of memory");
     }
-    qsort(names, len, sizeof *names, compare_names);
     int exit_code = opt_given(inv, OPT_JSON) ? show_json(&listing, names, len) : show_listing(&listing, names, len);
     free(names);
-    char manager[REEVE_NAME_SIZE];
     if (exit_code == EXIT_DONE && managers_choose(&listing.asking.managers, NULL, manager, &why) == REEVE_OFFLINE) {
         output_note("nobody keeps this up: %s", why.text); // what is shown is what was
     }

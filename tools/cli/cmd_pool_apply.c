@@ -213,22 +213,33 @@ static int read_goal(struct applying *applying, const char *name, struct pool_go
     return exit_code;
 }
 
-static int wait_ready(struct applying *applying)
+static int wait_for(struct applying *applying, struct pool_goal *goals, size_t len)
 {
     const struct invocation *inv = applying->asking.inv;
     struct reeve_why why = {0};
-    struct pool_goal *goals = calloc(applying->pools.len + 1, sizeof *goals);
-    int exit_code = goals != NULL ? EXIT_DONE : output_fail(inv, EXIT_REFUSED, "out of memory");
-    for (size_t i = 0; exit_code == EXIT_DONE && i < applying->pools.len; i++) {
-        exit_code = read_goal(applying, applying->pools.items[i].name, &goals[i]);
+    for (size_t i = 0; i < len; i++) {
+        int exit_code = read_goal(applying, applying->pools.items[i].name, &goals[i]);
+        if (exit_code != EXIT_DONE) {
+            return exit_code;
+        }
     }
-    if (exit_code == EXIT_DONE) {
-        enum reeve_err err = pool_wait(inv, &applying->asking.session, goals, applying->pools.len, &why);
-        exit_code = err == REEVE_OK ? EXIT_DONE : output_fail_why(inv, err, &why);
+    enum reeve_err err = pool_wait(inv, &applying->asking.session, goals, len, &why);
+    if (err != REEVE_OK) {
+        return output_fail_why(inv, err, &why);
     }
-    for (size_t i = 0; exit_code == EXIT_DONE && !opt_given(inv, OPT_JSON) && i < applying->pools.len; i++) {
+    for (size_t i = 0; !opt_given(inv, OPT_JSON) && i < len; i++) {
         output_print("pool %s: %" PRId64 " ready\n", goals[i].pool, goals[i].size);
     }
+    return EXIT_DONE;
+}
+
+static int wait_ready(struct applying *applying)
+{
+    struct pool_goal *goals = calloc(applying->pools.len + 1, sizeof *goals);
+    if (goals == NULL) {
+        return output_fail(applying->asking.inv, EXIT_REFUSED, "out of memory");
+    }
+    int exit_code = wait_for(applying, goals, applying->pools.len);
     free(goals);
     return exit_code;
 }

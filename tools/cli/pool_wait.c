@@ -139,31 +139,38 @@ static void unsubscribe(struct waiting *waiting)
     (void)reeve_bus_unsubscribe(waiting->session->bus, filter); /* nothing may come any more for what is freed here */
 }
 
+static enum reeve_err run(struct waiting *waiting, int64_t timeout_ms, struct reeve_why *why)
+{
+    enum reeve_err err = subscribe(waiting, why);
+    if (err != REEVE_OK) {
+        return err;
+    }
+    err = session_run(waiting->session, all_reached, waiting, reeve_clock_mono_ms() + timeout_ms, why);
+    unsubscribe(waiting);
+    if (waiting->line) {
+        (void)fprintf(stderr, "\r\033[K");
+    }
+    return judge(waiting, err, why);
+}
+
 enum reeve_err pool_wait(const struct invocation *inv, struct session *session, const struct pool_goal *goals,
                          size_t goals_len, struct reeve_why *why)
 {
     struct waiting waiting = {.session = session, .len = goals_len};
     int64_t timeout_ms;
     enum reeve_err err = site_timeout(inv, POOL_WAIT_PRESET_MS, &timeout_ms, why);
-    waiting.items = calloc(goals_len + 1, sizeof *waiting.items);
-    if (err == REEVE_OK && waiting.items == NULL) {
-        err = reeve_fail(why, REEVE_NOMEM, "out of memory");
+    if (err != REEVE_OK) {
+        return err;
     }
-    for (size_t i = 0; err == REEVE_OK && i < goals_len; i++) {
+    waiting.items = calloc(goals_len + 1, sizeof *waiting.items);
+    if (waiting.items == NULL) {
+        return reeve_fail(why, REEVE_NOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < goals_len; i++) {
         waiting.items[i].goal = &goals[i];
     }
-    if (err == REEVE_OK) {
-        err = subscribe(&waiting, why);
-    }
-    if (err == REEVE_OK) {
-        err = session_run(session, all_reached, &waiting, reeve_clock_mono_ms() + timeout_ms, why);
-        unsubscribe(&waiting);
-        if (waiting.line) {
-            (void)fprintf(stderr, "\r\033[K");
-        }
-        err = judge(&waiting, err, why);
-    }
-    for (size_t i = 0; waiting.items != NULL && i < goals_len; i++) {
+    err = run(&waiting, timeout_ms, why);
+    for (size_t i = 0; i < goals_len; i++) {
         reeve_value_free(waiting.items[i].status);
     }
     free(waiting.items);

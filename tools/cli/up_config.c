@@ -283,6 +283,7 @@ enum reeve_err up_config_refresh(const struct invocation *inv, const struct site
         err = up_config_read(&up, why);
     }
     if (err == REEVE_OK) {
+        REEVE_ASSERT(*ret_old != NULL);
         up.no_manager = !had_manager(*ret_old); // as it was started
         err = up_config_write(&up, why);
     }

@@ -50,7 +50,7 @@ static void make_absolute(const struct up *up, struct reeve_value *section, cons
 {
     const char *given = reeve_get_str(section, key);
     const char *slash = strrchr(up->config_path, '/');
-    REEVE_BUF_AUTO path = REEVE_BUF_INIT(2 * PATH_MAX);
+    REEVE_BUF_AUTO path = REEVE_BUF_INIT((size_t)2 * PATH_MAX);
     if (given == NULL || given[0] == '\0' || given[0] == '/' || slash == NULL) {
         return;
     }
