@@ -31,9 +31,12 @@ enum reeve_err bench_start(struct bench *bench, const char *bin_dir, const char 
     reeve_timer_init(&bench->loop, &bench->tick, on_tick, bench);
     reeve_timer_start(&bench->tick, 0, 0);
     enum reeve_err err = reeve_signals_new(&bench->loop, on_signal, bench, &bench->signals, why);
-    if (err == REEVE_OK) {
-        err = site_start(&bench->site, parent_dir, why);
-    }
+    return err == REEVE_OK ? site_start(&bench->site, parent_dir, why) : err;
+}
+
+enum reeve_err bench_start_node(struct bench *bench, struct reeve_why *why)
+{
+    enum reeve_err err = site_start_daemon(&bench->site, why);
     if (err == REEVE_OK) {
         err = pulses_open(bench, why);
     }

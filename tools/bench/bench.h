@@ -48,8 +48,10 @@ struct bench {
     size_t workers_len;
 };
 
-// bench_stop() in every case.
+// The site's broker. bench_stop() in every case.
 enum reeve_err bench_start(struct bench *bench, const char *bin_dir, const char *parent_dir, struct reeve_why *why);
+// A node daemon, and a session that watches it.
+enum reeve_err bench_start_node(struct bench *bench, struct reeve_why *why);
 void bench_stop(struct bench *bench);
 
 // The worker of that name, entered when it is new; NULL when there are WATCHED_MAX.
@@ -71,7 +73,12 @@ struct order {
     enum reeve_phase phase;
     struct reeve_why why;
 };
-enum reeve_err control_open(struct bench *bench, struct reeve_why *why); // also waits for the node
+enum reeve_err control_open(struct bench *bench, struct reeve_why *why); // with all about the node, and waits for it
+// The same in steps, for who watches something else: create, listen to topics below the root, connect.
+enum reeve_err control_new(struct bench *bench, struct reeve_why *why);
+enum reeve_err control_listen(struct bench *bench, const char *below_root, reeve_bus_handler *handler, void *arg,
+                              struct reeve_why *why);
+enum reeve_err control_connect(struct bench *bench, struct reeve_why *why);
 void control_close(struct bench *bench);
 // `op` to the worker, or to the node when worker is NULL. Takes `args` (NULL: none).
 enum reeve_err control_send(struct bench *bench, const char *worker, const char *op, struct reeve_value *args,

@@ -15,12 +15,12 @@
 
 #define POLL_NS 5000000 // how often an ending child is looked at
 
-_Noreturn static void become(const char *const argv[], int out_fd, int err_fd, pid_t parent)
+_Noreturn static void become(const char *const argv[], int in_fd, int out_fd, int err_fd, pid_t parent)
 {
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM); // nothing stays behind a benchmark that was killed
     (void)setpgid(0, 0);                    // Ctrl-C is ours to pass on
-    if (getppid() != parent || dup2(null_fd, STDIN_FILENO) < 0 ||
+    if (getppid() != parent || dup2(in_fd >= 0 ? in_fd : null_fd, STDIN_FILENO) < 0 ||
         dup2(out_fd >= 0 ? out_fd : null_fd, STDOUT_FILENO) < 0 ||
         dup2(err_fd >= 0 ? err_fd : null_fd, STDERR_FILENO) < 0) {
         _exit(126);
@@ -29,7 +29,8 @@ _Noreturn static void become(const char *const argv[], int out_fd, int err_fd, p
     _exit(127);
 }
 
-enum reeve_err child_start(const char *const argv[], int out_fd, int err_fd, pid_t *ret, struct reeve_why *why)
+enum reeve_err child_start(const char *const argv[], int in_fd, int out_fd, int err_fd, pid_t *ret,
+                           struct reeve_why *why)
 {
     pid_t parent = getpid();
     if (access(argv[0], X_OK) != 0) {
@@ -40,7 +41,7 @@ enum reeve_err child_start(const char *const argv[], int out_fd, int err_fd, pid
         return reeve_fail_errno(why, "fork");
     }
     if (pid == 0) {
-        become(argv, out_fd, err_fd, parent);
+        become(argv, in_fd, out_fd, err_fd, parent);
     }
     *ret = pid;
     return REEVE_OK;
@@ -78,7 +79,7 @@ enum reeve_err child_run(const char *const argv[], struct reeve_buf *out, int er
     if (out != NULL && pipe2(fds, O_CLOEXEC) != 0) {
         return reeve_fail_errno(why, "pipe");
     }
-    enum reeve_err err = child_start(argv, fds[1], err_fd, &pid, why);
+    enum reeve_err err = child_start(argv, -1, fds[1], err_fd, &pid, why);
     if (out != NULL) {
         (void)close(fds[1]); // or the read below never ends
         reeve_buf_reset(out);
@@ -107,7 +108,15 @@ void child_stop(pid_t *pid, int64_t grace_ms)
         ended = has_ended(*pid);
     }
     if (!ended) {
-        (void)kill(*pid, SIGKILL);    // as above
+        child_kill(pid);
+    }
+    *pid = 0;
+}
+
+void child_kill(pid_t *pid)
+{
+    if (*pid > 0) {
+        (void)kill(*pid, SIGKILL);    // a child of ours, not waited for yet
         (void)waitpid(*pid, NULL, 0); // nobody asks how
     }
     *pid = 0;

@@ -96,18 +96,24 @@ static void on_lost(struct reeve_bus *bus, const struct reeve_why *why, int64_t 
 static bool is_ready(struct bench *bench, const void *arg)
 {
     (void)arg;
-    return bench->ready && bench->node_ready;
+    return bench->ready;
 }
 
-static enum reeve_err listen_to(struct bench *bench, const char *below_root, reeve_bus_handler *handler,
-                                struct reeve_why *why)
+static bool is_node_ready(struct bench *bench, const void *arg)
+{
+    (void)arg;
+    return bench->node_ready;
+}
+
+enum reeve_err control_listen(struct bench *bench, const char *below_root, reeve_bus_handler *handler, void *arg,
+                              struct reeve_why *why)
 {
     char filter[REEVE_TOPIC_SIZE];
     (void)reeve_topic_make(filter, SITE_ROOT, "%s", below_root);
-    return reeve_bus_subscribe(bench->bus, filter, 1, 0, handler, bench, why);
+    return reeve_bus_subscribe(bench->bus, filter, 1, 0, handler, arg, why);
 }
 
-enum reeve_err control_open(struct bench *bench, struct reeve_why *why)
+enum reeve_err control_new(struct bench *bench, struct reeve_why *why)
 {
     (void)snprintf(bench->url, sizeof(bench->url), "mqtt://127.0.0.1:%d", bench->site.port);
     bench->broker = (struct reeve_broker){.url = bench->url,
@@ -121,20 +127,30 @@ enum reeve_err control_open(struct bench *bench, struct reeve_why *why)
                                               .on_ready = on_ready,
                                               .on_lost = on_lost,
                                               .arg = bench};
-    enum reeve_err err = reeve_bus_new(&options, &bench->bus, why);
+    return reeve_bus_new(&options, &bench->bus, why);
+}
+
+enum reeve_err control_connect(struct bench *bench, struct reeve_why *why)
+{
+    reeve_bus_start(bench->bus);
+    return bench_wait(bench, is_ready, NULL, "the session with the broker", why);
+}
+
+enum reeve_err control_open(struct bench *bench, struct reeve_why *why)
+{
+    enum reeve_err err = control_new(bench, why);
     if (err == REEVE_OK) {
-        err = listen_to(bench, "node/" SITE_NODE "/status", on_node, why);
+        err = control_listen(bench, "node/" SITE_NODE "/status", on_node, bench, why);
     }
     for (size_t i = 0; i < REEVE_ARRAY_LEN(leaves) && err == REEVE_OK; i++) {
         char filter[64];
         (void)snprintf(filter, sizeof(filter), "worker/" SITE_NODE "/+/%s", leaves[i].name);
-        err = listen_to(bench, filter, on_worker, why);
+        err = control_listen(bench, filter, on_worker, bench, why);
     }
     if (err == REEVE_OK) {
-        reeve_bus_start(bench->bus);
-        err = bench_wait(bench, is_ready, NULL, "the node is online", why);
+        err = control_connect(bench, why);
     }
-    return err;
+    return err == REEVE_OK ? bench_wait(bench, is_node_ready, NULL, "the node is online", why) : err;
 }
 
 static void on_left(struct reeve_bus *bus, void *arg)

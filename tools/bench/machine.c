@@ -161,6 +161,11 @@ static uint64_t stat_field(pid_t pid, int number)
     return field != NULL ? strtoull(field, NULL, 10) : 0;
 }
 
+int64_t machine_cpu_ns(pid_t pid)
+{
+    return (int64_t)(stat_field(pid, 14) + stat_field(pid, 15)) * (1000000000 / sysconf(_SC_CLK_TCK));
+}
+
 pid_t machine_parent(pid_t pid)
 {
     return (pid_t)stat_field(pid, 4);

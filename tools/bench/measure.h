@@ -13,6 +13,12 @@ struct report {
     struct reeve_value *audit;    // MAP name -> {counted expected}
     bool audit_ok;
 };
+// The report's head {bench at machine load_before}, the caller's to free; `dir`: whose file system counts.
+struct reeve_value *report_begin(struct report *report, const char *bench, const char *dir);
+// Moves everything into `whole`.
+void report_end(struct report *report, struct reeve_value *whole);
+bool report_table(const struct reeve_value *whole); // false: standard output can't be written
+bool report_json(const struct reeve_value *whole);
 // Takes the numbers of `series` and empties it.
 void report_series(struct report *report, struct series *series);
 // What was counted must be what was expected, or the figures are not what they say.

@@ -57,8 +57,11 @@ struct reeve_value *series_value(struct series *series)
         (void)reeve_value_put(map, rows[i].key, reeve_value_float(told(series, rows[i].sample))); // reeve_value_built()
     }
     if (series->goal > 0) {
+        static const size_t percents[] = {[GOAL_P50] = 50, [GOAL_P99] = 99, [GOAL_MAX] = 100};
+        static const char *const names[] = {[GOAL_P50] = "p50", [GOAL_P99] = "p99", [GOAL_MAX] = "max"};
         (void)reeve_value_put(map, "goal", reeve_value_float(series->goal)); // reeve_value_built()
-        reeve_put_bool(map, "met", told(series, (double)percentile(series, 50)) <= series->goal);
+        reeve_put_str(map, "goal_of", names[series->of]);
+        reeve_put_bool(map, "met", told(series, (double)percentile(series, percents[series->of])) <= series->goal);
     }
     return map;
 }

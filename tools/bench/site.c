@@ -1,4 +1,4 @@
-// The private site: its files and its two processes.
+// The private site: its files and its processes.
 // Must not: use a fixed port, another site's files, or settings other than those a site is installed with.
 #include "site.h"
 #include "child.h"
@@ -26,7 +26,7 @@
 #define MOSQUITTO     "/usr/sbin/mosquitto"
 #define MOSQUITTO_PWD "/usr/bin/mosquitto_passwd"
 
-static const char *const usernames[SITE_USER_COUNT] = {"admin", SITE_NODE, "worker"};
+static const char *const usernames[SITE_USER_COUNT] = {"admin", SITE_NODE, "worker", "manager", "simulated"};
 
 const char *site_username(enum site_user user)
 {
@@ -84,7 +84,25 @@ static enum reeve_err write_file(const struct site *site, const char *leaf, cons
     return reeve_file_write_atomic(site_path(site, leaf, path), text->data, text->len, 0600, why);
 }
 
-static enum reeve_err write_template(const struct site *site, const char *name, const char *leaf, struct reeve_why *why)
+// What all nodes and workers may do together: one process plays them all.
+static const char simulated_rules[] = "\nuser simulated\n"
+                                      "topic read @ROOT@/node/+/cmd/+\n"
+                                      "topic read @ROOT@/node/+/status\n"
+                                      "topic read @ROOT@/node/+/lwt\n"
+                                      "topic read @ROOT@/worker/+/+/cmd/+\n"
+                                      "topic read @ROOT@/worker/+/+/process\n"
+                                      "topic read @ROOT@/worker/+/+/status\n"
+                                      "topic read @ROOT@/worker/+/+/lwt\n"
+                                      "topic write @ROOT@/node/+/status\n"
+                                      "topic write @ROOT@/node/+/lwt\n"
+                                      "topic write @ROOT@/node/+/metrics\n"
+                                      "topic write @ROOT@/worker/+/+/process\n"
+                                      "topic write @ROOT@/worker/+/+/status\n"
+                                      "topic write @ROOT@/worker/+/+/lwt\n"
+                                      "topic write @ROOT@/reply/+/+\n";
+
+static enum reeve_err write_template(const struct site *site, const char *name, const char *leaf, const char *more,
+                                     struct reeve_why *why)
 {
     char path[SITE_PATH_SIZE];
     char port[16];
@@ -102,6 +120,7 @@ static enum reeve_err write_template(const struct site *site, const char *name, 
     enum reeve_err err = reeve_file_read(path, TEMPLATE_MAX, &template, why);
     if (err == REEVE_OK) {
         fill(reeve_buf_str(&template), marks, &text);
+        fill(more, marks, &text);
         err = write_file(site, leaf, &text, why);
     }
     return err;
@@ -120,8 +139,8 @@ static enum reeve_err write_passwords(struct site *site, struct reeve_why *why)
     return err == REEVE_OK ? child_run(argv, NULL, STDERR_FILENO, why) : err;
 }
 
-static enum reeve_err write_json(const struct site *site, const char *leaf, const struct reeve_value *value,
-                                 struct reeve_why *why)
+enum reeve_err site_write_json(const struct site *site, const char *leaf, const struct reeve_value *value,
+                               struct reeve_why *why)
 {
     REEVE_BUF_AUTO text = REEVE_BUF_INIT(TEMPLATE_MAX);
     enum reeve_err err = reeve_value_built(value);
@@ -131,7 +150,7 @@ static enum reeve_err write_json(const struct site *site, const char *leaf, cons
     return err == REEVE_OK ? write_file(site, leaf, &text, why) : reeve_fail(why, err, "out of memory");
 }
 
-static void put_broker(struct reeve_value *config, const char *key, const struct site *site, enum site_user user)
+void site_put_broker(struct reeve_value *config, const char *key, const struct site *site, enum site_user user)
 {
     char url[64];
     struct reeve_value *broker = reeve_value_map();
@@ -152,9 +171,9 @@ static enum reeve_err write_node(const struct site *site, struct reeve_why *why)
     reeve_put_str(node, "state_dir", site_path(site, "state", path));
     reeve_put_str(node, "on_exit", "stop");
     (void)reeve_value_put(config, "node", node); // reeve_value_built()
-    put_broker(config, "broker", site, SITE_DAEMON);
-    put_broker(config, "worker_broker", site, SITE_WORKER);
-    return write_json(site, "node.json", config, why);
+    site_put_broker(config, "broker", site, SITE_DAEMON);
+    site_put_broker(config, "worker_broker", site, SITE_WORKER);
+    return site_write_json(site, "node.json", config, why);
 }
 
 // What `reeve --site DIR` reads.
@@ -173,14 +192,14 @@ static enum reeve_err write_site(const struct site *site, struct reeve_why *why)
     (void)reeve_value_put(json, "users", users);   // as above
     reeve_put_str(json, "root", SITE_ROOT);
     reeve_put_str(json, "node", SITE_NODE);
-    return write_json(site, "site.json", json, why);
+    return site_write_json(site, "site.json", json, why);
 }
 
 static enum reeve_err write_files(struct site *site, struct reeve_why *why)
 {
-    enum reeve_err err = write_template(site, "mosquitto.conf.in", "mosquitto.conf", why);
+    enum reeve_err err = write_template(site, "mosquitto.conf.in", "mosquitto.conf", "", why);
     if (err == REEVE_OK) {
-        err = write_template(site, "acl.in", "acl", why);
+        err = write_template(site, "acl.in", "acl", simulated_rules, why);
     }
     if (err == REEVE_OK) {
         err = write_passwords(site, why);
@@ -220,15 +239,15 @@ static bool answers(int port)
     return good;
 }
 
-static enum reeve_err start_program(const struct site *site, const char *const argv[], const char *log_leaf, pid_t *ret,
-                                    struct reeve_why *why)
+enum reeve_err site_start_program(const struct site *site, const char *const argv[], int in_fd, const char *log_leaf,
+                                  pid_t *ret, struct reeve_why *why)
 {
     char path[SITE_PATH_SIZE];
     int log_fd = open(site_path(site, log_leaf, path), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log_fd < 0) {
         return reeve_fail_errno(why, "%s", path);
     }
-    enum reeve_err err = child_start(argv, log_fd, log_fd, ret, why);
+    enum reeve_err err = child_start(argv, in_fd, log_fd, log_fd, ret, why);
     (void)close(log_fd); // the child's now
     return err;
 }
@@ -240,7 +259,7 @@ static enum reeve_err try_broker(struct site *site, struct reeve_why *why)
     enum reeve_err err = write_files(site, why);
     if (err == REEVE_OK) {
         const char *const argv[] = {MOSQUITTO, "-c", site_path(site, "mosquitto.conf", path), NULL};
-        err = start_program(site, argv, "broker.log", &site->broker, why);
+        err = site_start_program(site, argv, -1, "broker.log", &site->broker, why);
     }
     int64_t deadline_mono = reeve_clock_mono_ms() + BROKER_MS;
     while (err == REEVE_OK && !answers(site->port)) {
@@ -254,7 +273,6 @@ static enum reeve_err try_broker(struct site *site, struct reeve_why *why)
 
 enum reeve_err site_start(struct site *site, const char *parent, struct reeve_why *why)
 {
-    char config[SITE_PATH_SIZE], program[SITE_PATH_SIZE];
     (void)snprintf(site->dir, sizeof(site->dir), "%.3000s/reeve-bench-XXXXXX", parent);
     if (mkdtemp(site->dir) == NULL) {
         site->dir[0] = '\0';
@@ -265,16 +283,19 @@ enum reeve_err site_start(struct site *site, const char *parent, struct reeve_wh
         child_stop(&site->broker, 0);
         err = try_broker(site, why);
     }
-    if (err == REEVE_OK) {
-        const char *const argv[] = {site_program(site, "reeved", program),
-                                    "--config",
-                                    site_path(site, "node.json", config),
-                                    "--log-level",
-                                    "warning",
-                                    NULL};
-        err = start_program(site, argv, "reeved.log", &site->daemon, why);
-    }
     return err;
+}
+
+enum reeve_err site_start_daemon(struct site *site, struct reeve_why *why)
+{
+    char config[SITE_PATH_SIZE], program[SITE_PATH_SIZE];
+    const char *const argv[] = {site_program(site, "reeved", program),
+                                "--config",
+                                site_path(site, "node.json", config),
+                                "--log-level",
+                                "warning",
+                                NULL};
+    return site_start_program(site, argv, -1, "reeved.log", &site->daemon, why);
 }
 
 void site_stop(struct site *site)
