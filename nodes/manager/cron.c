@@ -22,8 +22,8 @@
 #define MINUTE       INT64_C(60)
 #define DAY          (INT64_C(24) * 3600)
 #define DAY_MINUTES  1440
-#define NEAR         (25 * 3600)              // longer than any two offsets of a zone lie apart
-#define SEARCH_DAYS  (8 * 366)                // from one 29 February to the next, over 2100
+#define NEAR         (INT64_C(25) * 3600)     // longer than any two offsets of a zone lie apart
+#define SEARCH_DAYS  (INT64_C(8) * 366)       // from one 29 February to the next, over 2100
 #define WALL_MAX_MS  INT64_C(100000000000000) // the year 5138: beyond it a clock is broken
 #define NONE         INT64_MIN
 
@@ -208,7 +208,7 @@ static int64_t civil_search(const struct cron_fields *fields, int64_t civil, int
 {
     int64_t day = floor_div(civil, DAY_MINUTES);
     int64_t of_day = civil - day * DAY_MINUTES;
-    for (int i = 0; i <= SEARCH_DAYS; i++, day += step) {
+    for (int64_t i = 0; i <= SEARCH_DAYS; i++, day += step) {
         for (; day_matches(fields, day) && of_day >= 0 && of_day < DAY_MINUTES; of_day += step) {
             if (minute_matches(fields, (unsigned)of_day)) {
                 return day * DAY_MINUTES + of_day;

@@ -259,11 +259,8 @@ static void between_none_and_one(void **unused)
 static int64_t wall(const char *text)
 {
     struct tm tm = {0};
-    assert_int_equal(
-        sscanf(text, "%d-%d-%dT%d:%d:%dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec),
-        6);
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    assert_true(end != NULL && *end == '\0');
     return (int64_t)timegm(&tm) * 1000;
 }
 
@@ -351,11 +348,10 @@ static const char *code_of(const struct autoscale_decision *decision)
 
 static int64_t seconds_of(const char *clock)
 {
-    int hours;
-    int minutes;
-    int seconds;
-    assert_int_equal(sscanf(clock, "%d:%d:%d", &hours, &minutes, &seconds), 3);
-    return hours * 3600 + minutes * 60 + seconds;
+    struct tm tm = {0};
+    const char *end = strptime(clock, "%H:%M:%S", &tm);
+    assert_true(end != NULL && *end == '\0');
+    return (int64_t)tm.tm_hour * 3600 + (int64_t)tm.tm_min * 60 + tm.tm_sec;
 }
 
 static void input_of(const struct reeve_value *row)

@@ -20,11 +20,8 @@
 static int64_t at(const char *text)
 {
     struct tm tm = {0};
-    assert_int_equal(
-        sscanf(text, "%d-%d-%dT%d:%d:%dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec),
-        6);
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    assert_true(end != NULL && *end == '\0');
     return (int64_t)timegm(&tm) * 1000;
 }
 
@@ -309,7 +306,7 @@ static const struct {
     {"Antarctica/Troll", "2026-10-15T00:00:00Z"},    {"Africa/Casablanca", "2026-02-05T00:00:00Z"},
     {"Pacific/Apia", "2011-12-20T00:00:00Z"},
 };
-#define WALK_MINUTES (21 * 24 * 60)
+#define WALK_MINUTES (INT64_C(21) * 24 * 60)
 
 struct walker {
     const struct walk *walk;
@@ -351,7 +348,7 @@ static size_t walk(const struct walk *row, const char *zone, const char *from)
     char text[REEVE_CLOCK_TEXT_LEN];
     assert_int_equal(setenv("TZ", zone, 1), 0);
     tzset();
-    for (int64_t minute = -2 * 1440; minute < WALK_MINUTES; minute++) {
+    for (int64_t minute = -2880; minute < WALK_MINUTES; minute++) {
         int64_t now = begin + minute * 60;
         bool fire = fires(&walker, now);
         if (fire && fired >= 0) {

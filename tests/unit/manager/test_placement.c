@@ -361,7 +361,7 @@ static bool may_take(const struct reeve_pool_spec *pool, const struct place_node
         const char *cpus = attribute_of(node->thing, "cpus", 0, buf);
         ok = ok && (strcmp(text, "gpu") != 0 || gpu) && (strcmp(text, "!gpu") != 0 || !gpu) &&
              (strcmp(text, "cpus") != 0 || cpus != NULL) &&
-             (strcmp(text, "cpus>=8") != 0 || (cpus != NULL && atoi(cpus) >= 8)) &&
+             (strcmp(text, "cpus>=8") != 0 || (cpus != NULL && strtol(cpus, NULL, 10) >= 8)) &&
              (strcmp(text, "label.ssd=fast") != 0 || strstr(node->thing, "label.ssd=fast") != NULL);
     }
     return ok;

@@ -101,8 +101,8 @@ static void a_file_of_mistakes_gives_each_with_its_place(void **state)
         "f:8:68: pools[1].template.ready.tcp: 0 is below the minimum of 1",
         "f:9:36: pools[1].scaling.up_above: 30 has no unit, did you mean 30s or 30ms?",
         "f:9:66: pools[1].scaling.cooldown: 5 has no unit, did you mean 5s or 5ms?",
-        "f:10:23: pools[1].update.max_surge: no worker could ever be replaced: max_unavailable and max_surge are both "
-        "0",
+        ("f:10:23: pools[1].update.max_surge: no worker could ever be replaced: max_unavailable and max_surge are both "
+         "0"),
         "f:11:11: pools[1].drain.dedline: unknown key, did you mean deadline?",
         "f:12:9: pools[2].name: \"a\" is the name of another pool of this file",
         "f:13:13: pools[2].template: has neither type nor command, expected for example command: [sleep, 10]",
