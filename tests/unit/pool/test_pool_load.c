@@ -106,8 +106,8 @@ static void a_file_of_mistakes_gives_each_with_its_place(void **state)
         "f:11:11: pools[1].drain.dedline: unknown key, did you mean deadline?",
         "f:12:9: pools[2].name: \"a\" is the name of another pool of this file",
         "f:13:13: pools[2].template: has neither type nor command, expected for example command: [sleep, 10]",
-        "f:14:48: pools[2].partition.lost_after: two workers could run at once: self_stop_after 2s500ms + "
-        "template.stop.grace 10s + 1s have to be within lost_after, which is 5s",
+        ("f:14:48: pools[2].partition.lost_after: two workers could run at once: self_stop_after 2s500ms + "
+         "template.stop.grace 10s + 1s have to be within lost_after, which is 5s"),
         "f:15:23: pools[2].placement.spread[0]: is not known, expected node or region",
         "f:16:3: pools[3].name: is missing, expected a name of a-z 0-9 _ -",
         "f:18:3: pools[4]: 5 is a whole number, expected a map of name, size, min, max, paused, labels, template, "
