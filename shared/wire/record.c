@@ -577,6 +577,8 @@ static void refuse_unknown(const struct reeve_record *record, const struct reeve
     const char *near = reeve_near(key, names);
     if (near != NULL) {
         reeve_errors_add_at(errors, reeve_value_key_mark(map, at), key_path, "unknown key, did you mean %s?", near);
+    } else if (record->fields_len == 0) {
+        reeve_errors_add_at(errors, reeve_value_key_mark(map, at), key_path, "unknown key, none is expected");
     } else {
         reeve_errors_add_at(errors, reeve_value_key_mark(map, at), key_path, "unknown key, expected %s",
                             reeve_field_expect(&keys, expected));

@@ -173,6 +173,7 @@ static void ops_without_arguments_take_none(void **state)
     struct reeve_why why = {0};
     assert_int_equal(fake_call(&fake, &op_backup_args, NULL, "{path: /tmp/x}", op_backup_run, &why), REEVE_INVALID);
     assert_non_null(strstr(why.place, "path"));
+    assert_string_equal(why.text, "unknown key, none is expected");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
