@@ -1,5 +1,5 @@
-// See ask.h. A question owns its handles and requests, counted in `refs`; it is freed when the last of them is closed, which
-// may be long after its answer: a process that was killed has to be reaped, a name lookup can't be interrupted.
+// See ask.h. A question owns its handles and requests, counted in `refs`; it is freed when the last of them is closed,
+// which may be long after its answer: a process that was killed has to be reaped, a name lookup can't be interrupted.
 // Must not: call `done` twice or after ask_cancel().
 #include "ask.h"
 
@@ -22,27 +22,25 @@ struct ask {
     struct ask_answer answer;
     enum ask_kind kind;
     int64_t status, timeout_ms, began_ns;
-    bool over; // answered or cancelled
     int refs;
+    bool over; // answered or cancelled
+    bool resolving, socket_open, says_open;
+    bool process_open; // not reaped yet
     char host[REEVE_ENDPOINT_HOST_SIZE];
     char *request; // HTTP
     char head[HEAD_SIZE];
     size_t head_len;
-    struct addrinfo *addresses;    // looked up
+    struct addrinfo *addresses; // looked up
     const struct addrinfo *next;
     struct sockaddr_storage literal;
     struct addrinfo literal_info;
     uv_timer_t timeout;
     uv_getaddrinfo_t resolve;
-    bool resolving;
     uv_tcp_t socket;
-    bool socket_open;
     uv_connect_t connect;
     uv_write_t write;
     uv_process_t process;
-    bool process_open; // not reaped yet
     uv_pipe_t says[2]; // stdout and stderr
-    bool says_open;
 };
 
 static size_t open_count;
@@ -334,9 +332,10 @@ static enum reeve_err start_http(struct ask *ask, const struct ask_question *que
         return err;
     }
     const char *authority = question->address + strlen("http://");
-    const int rc = asprintf(&ask->request,
-                            "GET %s%s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: reeve\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-                            path[0] == '/' ? "" : "/", path, (int)strcspn(authority, "/?"), authority);
+    const int rc =
+        asprintf(&ask->request,
+                 "GET %s%s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: reeve\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+                 path[0] == '/' ? "" : "/", path, (int)strcspn(authority, "/?"), authority);
     if (rc < 0) {
         ask->request = NULL;
         return reeve_fail(why, REEVE_NOMEM, "out of memory");
@@ -409,8 +408,8 @@ static void on_process_end(uv_process_t *process, int64_t status, int term_signa
     struct ask *ask = process->data;
     char name[24];
     ask->process_open = false;
-    // Reaped a moment ago; as long as a process of the group lives nobody else can have its number, and numbers are given
-    // out in a circle, so that nobody has it yet if none does.
+    // Reaped a moment ago; as long as a process of the group lives nobody else can have its number, and numbers are
+    // given out in a circle, so that nobody has it yet if none does.
     (void)kill(-process->pid, SIGKILL);
     close_handle(process);
     if (ask->over) {
@@ -476,7 +475,7 @@ static enum reeve_err start_exec(struct ask *ask, const struct ask_question *que
 enum reeve_err ask_start(uv_loop_t *loop, const struct ask_question *question, ask_done *done, void *arg,
                          struct ask **ret, struct reeve_why *why)
 {
-    static enum reeve_err (*const starts[])(struct ask *ask, const struct ask_question *question,
+    static enum reeve_err (*const starts[])(struct ask * ask, const struct ask_question *question,
                                             struct reeve_why *why) = {
         [ASK_TCP] = start_tcp, [ASK_HTTP] = start_http, [ASK_EXEC] = start_exec};
     struct ask *ask = calloc(1, sizeof *ask);

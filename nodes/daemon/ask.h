@@ -1,6 +1,6 @@
-// One question to a program from outside: does the port accept, what does the HTTP server answer, how does this command end.
-// Never blocks the loop, always ends by its timeout, leaves no socket and no process behind.
-// Must not: know about workers, or what an answer leads to.
+// One question to a program from outside: does the port accept, what does the HTTP server answer, how does this command
+// end. Never blocks the loop, always ends by its timeout, leaves no socket and no process behind. Must not: know about
+// workers, or what an answer leads to.
 #ifndef REEVED_ASK_H
 #define REEVED_ASK_H
 
@@ -35,8 +35,8 @@ typedef void ask_done(const struct ask_answer *answer, void *arg);
 enum reeve_err ask_start(uv_loop_t *loop, const struct ask_question *question, ask_done *done, void *arg,
                          struct ask **ret, struct reeve_why *why);
 void ask_cancel(struct ask *ask); // `done` is not called any more; what it had started is ended
-// Runs the loop until nothing is in flight, cancelled questions included. False when `timeout_ms` is over: a name lookup hangs
-// in its thread, and the loop can't be closed.
+// Runs the loop until nothing is in flight, cancelled questions included. False when `timeout_ms` is over: a name
+// lookup hangs in its thread, and the loop can't be closed.
 bool ask_drain(uv_loop_t *loop, int64_t timeout_ms);
 size_t ask_open(void); // in flight, cancelled ones included
 

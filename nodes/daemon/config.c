@@ -116,8 +116,9 @@ static const struct reeve_field node_fields[] = {
     {.name = "manager_worker",
      .type = REEVE_FIELD_NAME,
      F(node_section, manager_worker),
-     .doc = "The worker that is the site's manager: it is stopped after all others but the broker, and only its own name "
-            "means it."},
+     .doc =
+         "The worker that is the site's manager: it is stopped after all others but the broker, and only its own name "
+         "means it."},
     {.name = "memory_limit",
      .type = REEVE_FIELD_SIZE,
      F(node_section, memory_limit_bytes),
@@ -142,8 +143,9 @@ static const struct reeve_field node_fields[] = {
      F(node_section, endpoints),
      .min = 0,
      .max = ENDPOINTS_MAX,
-     .doc = "Endpoints whose distance is measured, `name: host:port`: the time of a TCP connection stands in the node's "
-            "status, for placement near them."},
+     .doc =
+         "Endpoints whose distance is measured, `name: host:port`: the time of a TCP connection stands in the node's "
+         "status, for placement near them."},
     {.name = "endpoints_interval",
      .type = REEVE_FIELD_DURATION,
      F(node_section, endpoints_interval_ms),

@@ -62,9 +62,9 @@ struct worker {
     bool stored_wanted; // as the store has it
     int64_t stored_restarts;
     int64_t lease_base_mono; // when the beat was sent whose answer granted the lease; 0 = none
-    bool lease_waits; // wanted, and nothing is in the way but that it has no lease
     off_t log_start; // size of its log file when the newest run was launched
 
+    bool lease_waits;      // wanted, and nothing is in the way but that it has no lease
     bool intended;         // a command of this turn is about it and not yet carried out
     bool adopting; // alive, but its shim has not yet told us about it: what the broker keeps is truer than `starting`
     bool held;             // at start: the configuration is about to change or remove it, so no run by the old spec

@@ -79,8 +79,8 @@ static void measured(const struct ask_answer *answer, void *arg)
         endpoint->samples += endpoint->samples < SAMPLES;
     }
     if (answer->ok != endpoint->reached) {
-        reeve_log(REEVE_LOG_INFO, "endpoint", "endpoint=%s address=%s reached=%s%s%s", endpoint->name, endpoint->address,
-                  answer->ok ? "true" : "false", answer->ok ? "" : " error=", answer->message);
+        reeve_log(REEVE_LOG_INFO, "endpoint", "endpoint=%s address=%s reached=%s%s%s", endpoint->name,
+                  endpoint->address, answer->ok ? "true" : "false", answer->ok ? "" : " error=", answer->message);
         endpoint->reached = answer->ok;
         endpoint->endpoints->daemon->any_dirty = true; // the node's status is said soon
     }

@@ -65,7 +65,8 @@ void op_renew_act(struct pending *pending)
     const struct reeve_value *beat = reeve_value_get(pending->command.args, "beat");
     if (reeve_value_kind(beat) != REEVE_INT || reeve_value_kind(leases) != REEVE_MAP) {
         pending_finish(pending, REEVE_PHASE_REJECTED, REEVE_INVALID,
-                       "expected args.beat, the number of a status of this node, and args.leases, {worker: fence}", NULL);
+                       "expected args.beat, the number of a status of this node, and args.leases, {worker: fence}",
+                       NULL);
         return;
     }
     const int64_t sent_mono = lease_beat_sent(&daemon->beats, reeve_value_number(beat, -1));

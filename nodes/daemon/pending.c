@@ -180,8 +180,8 @@ void pending_finish(struct pending *pending, enum reeve_phase phase, enum reeve_
     terminal->result = result;
     terminal->reply = make_reply(pending, phase, err, terminal->message, result);
     reeve_log(is_noise(pending, phase) ? REEVE_LOG_DEBUG : REEVE_LOG_INFO, "command", "id=%s op=%s phase=%s code=%s",
-              pending->command.id,
-              pending->op != NULL ? pending->op->name : "?", reeve_phase_text(phase), reeve_err_text(err));
+              pending->command.id, pending->op != NULL ? pending->op->name : "?", reeve_phase_text(phase),
+              reeve_err_text(err));
     if (!pending->journaled) {
         send_terminal(pending->daemon, true, NULL, terminal);
         return;

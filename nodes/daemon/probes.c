@@ -141,7 +141,9 @@ static enum reeve_err ask(struct probe_state *probe, struct reeve_why *why)
     const struct reeve_spec_probe *spec = probe->spec;
     REEVE_STRV_AUTO env = {0};
     enum reeve_err err = REEVE_OK;
-    struct ask_question question = {.kind = spec->exec.len > 0 ? ASK_EXEC : spec->http != NULL ? ASK_HTTP : ASK_TCP,
+    struct ask_question question = {.kind = spec->exec.len > 0   ? ASK_EXEC
+                                            : spec->http != NULL ? ASK_HTTP
+                                                                 : ASK_TCP,
                                     .address = spec->http != NULL ? spec->http : spec->tcp,
                                     .status = spec->status,
                                     .argv = (const char *const *)spec->exec.items,
@@ -162,7 +164,8 @@ static void serve_line(struct daemon *daemon)
         struct probe_state *probe = daemon->probes_first;
         struct reeve_why why;
         line_remove(daemon, probe);
-        if (ask(probe, &why) != REEVE_OK) { // a program that is not there, a user that is not known: as good as an answer
+        if (ask(probe, &why) !=
+            REEVE_OK) { // a program that is not there, a user that is not known: as good as an answer
             judge(probe, false, why.text);
             wait_for_next(probe);
         }

@@ -310,8 +310,8 @@ static void drop_what_state_may_not_own(struct worker *worker)
     }
 }
 
-// No process without a lease [lease-2]: to the machine it is as if the run had ended before it began, by nobody's fault. It
-// stays wanted, and the renewal that comes starts it.
+// No process without a lease [lease-2]: to the machine it is as if the run had ended before it began, by nobody's
+// fault. It stays wanted, and the renewal that comes starts it.
 static bool bar_without_lease(struct worker *worker, struct reeve_step *step)
 {
     if (!(step->effects & REEVE_EFFECT_SPAWN) || worker_lease_permits(worker)) {
@@ -335,8 +335,7 @@ enum reeve_err worker_step(struct worker *worker, enum reeve_event event, const 
     }
     const bool waited = worker->lease_waits;
     const bool barred = bar_without_lease(worker, &step);
-    worker->lease_waits =
-        barred || (waited && worker->machine.state == REEVE_STATE_STOPPED && worker->machine.wanted);
+    worker->lease_waits = barred || (waited && worker->machine.state == REEVE_STATE_STOPPED && worker->machine.wanted);
     if (step.changed || worker->lease_waits != waited) {
         compose_why(worker);
     }
@@ -441,7 +440,8 @@ static void take_end(struct worker *worker)
         return;
     }
     bool over = worker->machine.state == REEVE_STATE_STOPPED;
-    if (over && lease && worker->machine.wanted && !daemon->leaving) { // with the next lease, which may be there already
+    if (over && lease && worker->machine.wanted &&
+        !daemon->leaving) { // with the next lease, which may be there already
         step_by_itself(worker, REEVE_EVENT_START, cause);
         over = false;
     }

@@ -87,7 +87,8 @@ enum reeve_err reeve_http_url_parse(const char *text, char host[REEVE_ENDPOINT_H
 {
     static const char scheme[] = "http://";
     if (!reeve_str_starts(text, scheme)) {
-        return reeve_fail(why, REEVE_INVALID, "is no http:// address, expected for example http://127.0.0.1:8080/health");
+        return reeve_fail(why, REEVE_INVALID,
+                          "is no http:// address, expected for example http://127.0.0.1:8080/health");
     }
     const char *start = text + strlen(scheme);
     const size_t len = strcspn(start, "/?");

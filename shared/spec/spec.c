@@ -6,8 +6,9 @@
 #include <string.h>
 
 // Keys that a running process does not notice: a change of them needs no restart.
-static const char *const unnoticed_keys[] = {"desired", "labels", "attributes", "pool", "account", "fence",
-                                             "capabilities", "restart", "stop", "ttl", "cleanup_delay", "probes"};
+static const char *const unnoticed_keys[] = {"desired", "labels", "attributes",    "pool",
+                                             "account", "fence",  "capabilities",  "restart",
+                                             "stop",    "ttl",    "cleanup_delay", "probes"};
 
 // What follows from more than one field. Only on a spec that was decoded without error.
 static void settle(const struct reeve_value *value, struct reeve_spec *spec)

@@ -374,14 +374,16 @@ static const struct reeve_field spec_fields[] = {
      .offset = AT(self_stop_after_ms),
      .min = LEASE_MIN,
      .max = DURATION_MAX,
-     .doc = "Makes the worker run under a lease: it starts only when a manager grants one, and the node ends it by itself "
-            "when the lease was not renewed for this long. Without it the worker needs no manager."},
+     .doc =
+         "Makes the worker run under a lease: it starts only when a manager grants one, and the node ends it by itself "
+         "when the lease was not renewed for this long. Without it the worker needs no manager."},
     {.name = "fence",
      .type = REEVE_FIELD_INT,
      .offset = AT(fence),
      .max = INT64_MAX,
      .preset = "0",
-     .doc = "Fencing number of the lease, in the worker's environment as REEVE_FENCE: a resource that remembers the highest one "
+     .doc = "Fencing number of the lease, in the worker's environment as REEVE_FENCE: a resource that remembers the "
+            "highest one "
             "refuses who comes with a lower one. `apply` with a lower one is refused."},
     {.name = "memory_limit",
      .type = REEVE_FIELD_SIZE,
@@ -431,8 +433,9 @@ static const struct reeve_field spec_fields[] = {
      .record = &reeve_spec_probe_record,
      .min = 0,
      .max = REEVE_SPEC_PROBES_MAX,
-     .doc = "How a program that does not speak Reeve is asked whether it works. Results stand in its process record; the "
-            "node does nothing about them."},
+     .doc =
+         "How a program that does not speak Reeve is asked whether it works. Results stand in its process record; the "
+         "node does nothing about them."},
     {.name = "config",
      .type = REEVE_FIELD_VALUE,
      .flags = REEVE_FIELD_SECRET,

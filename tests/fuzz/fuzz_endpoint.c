@@ -1,5 +1,5 @@
-// Any text as host:port, as an http:// address and as the beginning of an HTTP answer: what is taken fits its buffers and can
-// stand in a request line; what is refused says why.
+// Any text as host:port, as an http:// address and as the beginning of an HTTP answer: what is taken fits its buffers
+// and can stand in a request line; what is refused says why.
 #include "../../nodes/daemon/ask.h"
 #include "fuzz.h"
 

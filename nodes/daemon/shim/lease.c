@@ -18,7 +18,8 @@ static void arm(struct shim *shim)
     const bool stopping = shim->lease_over || shim->stop_asked;
     const int64_t at = stopping ? shim->lease.until_ms : stop_at(shim);
     const int64_t ms = at < 1 ? 1 : at; // 0 would disarm
-    const struct itimerspec when = {.it_value = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000}};
+    const struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000}};
     if (shim->lease_timer < 0) {
         shim->lease_timer = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     }
@@ -58,8 +59,8 @@ void lease_start(struct shim *shim)
     }
 }
 
-// The main process is there and the time for it to end in order has come. A stop by the daemon that is under way already
-// goes on; only its grace time may be cut short.
+// The main process is there and the time for it to end in order has come. A stop by the daemon that is under way
+// already goes on; only its grace time may be cut short.
 static void end_in_order(struct shim *shim, int64_t left_ms)
 {
     if (!shim->stop_asked) {

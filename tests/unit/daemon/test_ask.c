@@ -1,5 +1,5 @@
-// Questions from outside, with real sockets and real processes: each ends with one answer, or none when it was cancelled, and
-// leaves no handle, socket or process behind.
+// Questions from outside, with real sockets and real processes: each ends with one answer, or none when it was
+// cancelled, and leaves no handle, socket or process behind.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -130,7 +130,8 @@ static void say_more(struct client *client)
     const uv_buf_t buf = uv_buf_init((char *)(uintptr_t)rest, (unsigned)len);
     client->sent += len;
     client->write.data = client;
-    (void)uv_write(&client->write, (uv_stream_t *)&client->socket, &buf, 1, said); // a client that has gone reads nothing
+    (void)uv_write(&client->write, (uv_stream_t *)&client->socket, &buf, 1,
+                   said); // a client that has gone reads nothing
 }
 
 static void give(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -232,7 +233,7 @@ static void http_at(struct fixture *f, const char *path, int64_t status)
     ask_and_wait(f, (struct ask_question){.kind = ASK_HTTP, .address = address, .status = status, .timeout_ms = 300});
 }
 
-#define EXEC(...) ((struct ask_question){.kind = ASK_EXEC, .argv = (const char *const[]){__VA_ARGS__, NULL}})
+#define EXEC(...)   ((struct ask_question){.kind = ASK_EXEC, .argv = (const char *const[]){__VA_ARGS__, NULL}})
 #define SHELL(text) EXEC("sh", "-c", text)
 
 static int unused_port(void)
@@ -246,7 +247,8 @@ static int unused_port(void)
     return ntohs(address.sin_port);
 }
 
-// ---- ports ------------------------------------------------------------------------------------------------------------
+// ---- ports
+// ------------------------------------------------------------------------------------------------------------
 
 static void port_that_accepts_is_good(void **state)
 {
@@ -255,7 +257,7 @@ static void port_that_accepts_is_good(void **state)
     tcp_at(f, "127.0.0.1", f->port);
     assert_true(f->answer.ok);
     assert_string_equal(f->answer.message, "");
-    assert_true(f->answer.connect_us >= 0 && f->answer.connect_us < DEADLINE_MS * 1000);
+    assert_true(f->answer.connect_us >= 0 && f->answer.connect_us < DEADLINE_MS * INT64_C(1000));
     char port[16];
     (void)snprintf(port, sizeof port, "%d", f->port);
     ask_and_wait(f, (struct ask_question){.kind = ASK_TCP, .address = port});
@@ -333,7 +335,8 @@ static void what_is_no_address_is_refused_at_once(void **state)
     }
 }
 
-// ---- HTTP -------------------------------------------------------------------------------------------------------------
+// ---- HTTP
+// -------------------------------------------------------------------------------------------------------------
 
 static void status_of_an_answer(void **state)
 {
@@ -416,7 +419,8 @@ static void status_line_by_its_length(void **state)
     assert_int_equal(ask_http_status("http", 4), -1);
 }
 
-// ---- commands ---------------------------------------------------------------------------------------------------------
+// ---- commands
+// ---------------------------------------------------------------------------------------------------------
 
 static void exit_code_decides(void **state)
 {
@@ -496,7 +500,8 @@ static void on_tick(uv_timer_t *timer)
     (void)timer; // only so that WAIT_FOR looks again
 }
 
-// The command hangs with a child of its own, both deaf: all of its group is gone, also when it had ended in time and left one.
+// The command hangs with a child of its own, both deaf: all of its group is gone, also when it had ended in time and
+// left one.
 static void group_of_a_command_is_ended(void **state)
 {
     struct fixture *f = *state;
@@ -508,7 +513,8 @@ static void group_of_a_command_is_ended(void **state)
         assert_int_equal(truncate(path, 0), 0);
         if (i == 0) {
             (void)snprintf(script, sizeof script,
-                           "trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > %s; while :; do sleep 1000; done' & wait", path);
+                           "trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > %s; while :; do sleep 1000; done' & wait",
+                           path);
         } else {
             (void)snprintf(script, sizeof script,
                            "sh -c 'echo $$ > %s; while :; do sleep 1000; done' >/dev/null 2>&1 & "
@@ -532,7 +538,8 @@ static void group_of_a_command_is_ended(void **state)
     (void)unlink(path);
 }
 
-// ---- cancelled --------------------------------------------------------------------------------------------------------
+// ---- cancelled
+// --------------------------------------------------------------------------------------------------------
 
 static void cancelled_questions_have_no_answer(void **state)
 {

@@ -73,8 +73,8 @@ static void lease_is_over_before_self_stop_after(void **state)
             const struct reeve_spec spec = spec_of(afters[i], graces[j], 1);
             const int64_t until = lease_until(&spec, 500000);
             const int64_t asked = until - lease_grace(&spec);
-            assert_true(until < 500000 + afters[i]);            // killing fits in
-            assert_true(asked > 500000 + afters[i] * 2 / 3);    // two heartbeats may be lost
+            assert_true(until < 500000 + afters[i]);         // killing fits in
+            assert_true(asked > 500000 + afters[i] * 2 / 3); // two heartbeats may be lost
             assert_true(lease_grace(&spec) <= graces[j]);
             assert_true(lease_permits(&spec, 500000, asked - 1));
             assert_false(lease_permits(&spec, 500000, asked)); // not just to be asked to end
@@ -128,7 +128,8 @@ static void refusals_leave_the_lease_as_it_is(void **state)
     for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
         struct reeve_why why = {0};
         int64_t base = 42;
-        assert_int_equal(lease_renew(rows[i].spec, base, rows[i].fence, rows[i].sent, 100001, &base, &why), rows[i].err);
+        assert_int_equal(lease_renew(rows[i].spec, base, rows[i].fence, rows[i].sent, 100001, &base, &why),
+                         rows[i].err);
         assert_int_equal(base, 42);
         if (strstr(why.text, rows[i].says) == NULL) {
             fail_msg("row %zu: %s", i, why.text);
@@ -136,8 +137,8 @@ static void refusals_leave_the_lease_as_it_is(void **state)
     }
 }
 
-// A manager may start the worker elsewhere at (when it granted last) + self_stop_after. Whatever is lost or late on the way, in
-// either direction, the node's lease is over by then.
+// A manager may start the worker elsewhere at (when it granted last) + self_stop_after. Whatever is lost or late on the
+// way, in either direction, the node's lease is over by then.
 static void node_never_believes_longer_than_the_manager(void **state)
 {
     (void)state;
@@ -158,7 +159,8 @@ static void node_never_believes_longer_than_the_manager(void **state)
             const int64_t grant = now + delays[0];
             const int64_t arrives = grant + delays[1];
             granted = grant > granted ? grant : granted;
-            (void)lease_renew(&spec, base, 1, lease_beat_sent(&beats, beat), arrives, &base, NULL); /* may be too late */
+            (void)lease_renew(&spec, base, 1, lease_beat_sent(&beats, beat), arrives, &base,
+                              NULL); /* may be too late */
             assert_true(lease_until(&spec, base) < granted + spec.self_stop_after_ms);
             now += 1000;
         }
