@@ -14,7 +14,7 @@
 #define RETRY_MAX_MS  30000
 #define ABSENT_MS     3000  // a node that is back tells what it has within this
 #define ADOPT_MS      10000 // between looks for workers without a row; seen twice = adopted
-#define DRAIN_MARK    "drain"
+#define DRAIN_MS      15000 // for an answer; one that drains for longer is seen to be draining
 
 const char *member_state_text(enum member_state state)
 {
@@ -303,6 +303,8 @@ static void remove_ended(struct manager *manager, const struct order *order, enu
     each_of_batch(manager, order, STEP_REMOVE, single ? removed_single : removed, err, reply);
 }
 
+// No answer: it may be on the way out of reach, and is asked again. A refusal (it has no such op, it drains already) is as
+// good as done: what it does is seen, and the deadline decides.
 static void drain_ended(struct manager *manager, const struct order *order, enum reeve_err err,
                         const struct reeve_reply *reply)
 {
@@ -310,12 +312,16 @@ static void drain_ended(struct manager *manager, const struct order *order, enum
     manager->pools->under_way--;
     struct pool *pool = pool_find(manager->pools, order->subject);
     struct member *member = pool != NULL ? reeve_map_get(pool->members, order->worker) : NULL;
-    if (member != NULL && member->step == STEP_DRAIN && member->order == order->number) {
-        member->step = STEP_NONE;
-        member->drained = true; // also when it refused or has no such op: what it does is seen, and the deadline decides
-        pool_changed(pool);
+    if (member == NULL || member->step != STEP_DRAIN || member->order != order->number) {
+        return;
     }
-    (void)reply;
+    if (reply == NULL) {
+        later(member);
+    } else {
+        member->step = STEP_NONE;
+        member->drained = true;
+    }
+    pool_changed(pool);
 }
 
 struct batch { // of one pool and node
@@ -373,9 +379,8 @@ static void send_batch(struct batch *batch)
 static void send_drain(struct member *member)
 {
     struct pools *pools = member->pool->pools;
-    int64_t left = member->leave_by_at - reeve_clock_wall_ms();
-    struct order order = {.op = DRAIN_MARK, .number = ++pools->orders, .end = drain_ended,
-                          .timeout_ms = left > 1000 ? left : 1000};
+    struct order order = {.op = "drain", .number = ++pools->orders, .end = drain_ended,
+                          .timeout_ms = DRAIN_MS};
     (void)snprintf(order.node, sizeof order.node, "%s", member->node); /* names */
     (void)snprintf(order.worker, sizeof order.worker, "%s", member->name);
     (void)snprintf(order.subject, sizeof order.subject, "%s", member->pool->name);
@@ -436,6 +441,8 @@ static void look_for_return(struct member *member, const struct seen *seen, int6
         }
     } else if (!seen->supervised && now - member->node_live_since_mono > ABSENT_MS) {
         member_leave(member, true, "its node is back without it"); // `remove` there settles it
+    } else if (seen->supervised && now - member->node_live_since_mono > pool->spec.partition.lost_after_ms) {
+        member_leave(member, true, "it is back, and does not speak");
     }
 }
 

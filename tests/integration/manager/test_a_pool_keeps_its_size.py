@@ -8,7 +8,7 @@ import nodes
 import pytest
 
 WORKER = {"command": nodes.SLEEPER, "stop": {"grace": "1s"}}
-PROBE = {"type": "probe", "stop": {"grace": "5s"}}
+PROBE = {"type": "probe", "ready": {"mode": "notify"}, "stop": {"grace": "5s"}}
 
 
 def apply(steer, pool="demo", template=None, **spec):
@@ -34,7 +34,7 @@ def test_three_ways_to_say_a_size(broker, names, make_node, manager, steer):
 @pytest.mark.parametrize("killed", ["while it grows", "while it shrinks"])
 def test_a_killed_manager_changes_nothing_about_the_outcome(broker, names, make_node, manager, steer, killed):
     for name in names[:2]:
-        make_node(name, workers_max=200)
+        make_node(name, max_workers=200)
     apply(steer, size=0)
     topic = broker.topic("pool/demo/cmd/scale")
     steer.client.publish(topic, b"100")
@@ -153,5 +153,6 @@ def test_unknown_pools_and_wrong_arguments_are_named(names, make_node, manager, 
     steer.refused("pool/swap", "scale", {"size": "20000"}, code="invalid", says="max")
     steer.refused("pool/swap", "scael", {"size": "1"}, code="not_found", says="did you mean 'scale'?")
     steer.refused("pool/swap", "pause", {"why": "x"}, code="invalid", says="why")
-    steer.refused("pool/swap", "apply", {"template": {"memory_limit": "12 apples"}}, code="invalid", says="template")
+    steer.refused("pool/swap", "apply", {"size": 1, "template": {"type": "probe", "memory_limit": "12 apples"}},
+                  code="invalid", says="template.memory_limit")
     steer.refused("pool/swap", "release", {"lease_id": "x"}, code="not_found", says="lease x")

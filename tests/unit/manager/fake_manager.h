@@ -108,6 +108,8 @@ void fake_forget_items(struct fake *fake); // begin counting anew
 const struct fake_order *fake_order_find(const struct fake *fake, const char *op, const char *node, const char *worker);
 size_t fake_order_count(const struct fake *fake, const char *op);
 void fake_order_end(struct fake *fake, size_t index, enum reeve_err err, enum reeve_phase phase, const char *message);
+void fake_order_end_code(struct fake *fake, size_t index, enum reeve_err err, enum reeve_phase phase,
+                         enum reeve_err code, const char *message); // of what is not DONE; else CONFLICT
 
 // An op, called with arguments in YAML (NULL = none), decoded by its table. Returns what `run` or the decoder returned;
 // the replies are in fake->reply. `subject`: the pool or account of the topic. One at a time.

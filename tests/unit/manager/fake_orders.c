@@ -50,13 +50,19 @@ size_t fake_order_count(const struct fake *fake, const char *op)
 
 void fake_order_end(struct fake *fake, size_t index, enum reeve_err err, enum reeve_phase phase, const char *message)
 {
+    fake_order_end_code(fake, index, err, phase, REEVE_CONFLICT, message);
+}
+
+void fake_order_end_code(struct fake *fake, size_t index, enum reeve_err err, enum reeve_phase phase,
+                         enum reeve_err code, const char *message)
+{
     assert_true(index < fake->orders_len && !fake->orders[index].ended);
     const struct order order = fake->orders[index].order; // `end` may send another one
     const struct reeve_reply reply = {.id = "fake",
                                       .seq = 1,
                                       .phase = phase,
                                       .message = message,
-                                      .code = phase == REEVE_PHASE_DONE ? NULL : "conflict",
+                                      .code = phase == REEVE_PHASE_DONE ? NULL : reeve_err_text(code),
                                       .by = order.node,
                                       .at = fake->wall_ms};
     fake->orders[index].ended = true;
