@@ -17,7 +17,8 @@ const char doc_usage[] =
     "  -c, --config FILE      configuration (preset: what a node daemon hands to its workers, else\n"
     "                         /etc/reeve/manager.yaml)\n"
     "      --check            read the configuration, say what is wrong with it, start nothing\n"
-    "      --check-store      read the store back and say what is wrong with it; no manager may be running\n"
+    "      --check-store [FILE]\n"
+    "                         read the store, or a backup, back and say what is wrong with it\n"
     "      --restore FILE     put a backup in the place of the store; no manager may be running\n"
     "      --state-dir DIR    instead of the configuration's\n"
     "      --doc PAGE         print a reference page: configuration, ops or man\n"
@@ -32,6 +33,7 @@ enum action { ACTION_RUN, ACTION_CHECK, ACTION_CHECK_STORE, ACTION_RESTORE, ACTI
 struct options {
     enum action action;
     const char *config, *log_level, *doc, *backup, *state_dir;
+    const char *file; // of --check-store
 };
 
 static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
@@ -87,6 +89,9 @@ static bool read_options(int argc, char **argv, struct options *ret, int *ret_ex
             return false;
         }
     }
+    if (ret->action == ACTION_CHECK_STORE && optind < argc) {
+        ret->file = argv[optind++];
+    }
     if (optind < argc) {
         (void)fprintf(stderr, "reeve-manager: '%s' is not expected; try 'reeve-manager --help'\n", argv[optind]);
         *ret_exit = EXIT_USAGE;
@@ -114,15 +119,20 @@ static int complain(const struct reeve_why *why)
     return EXIT_FAILURE;
 }
 
-static int check_store(const char *dir)
+static int check_file(const char *path)
 {
-    char path[4096];
     REEVE_BUF_AUTO report = REEVE_BUF_INIT(1u << 20);
     struct reeve_why why = {0};
-    (void)snprintf(path, sizeof path, "%s/manager.db", dir); /* too long: not found */
     enum reeve_err err = store_check(NULL, path, &report, &why);
     (void)fputs(reeve_buf_str(&report), stdout);
     return err == REEVE_OK ? EXIT_SUCCESS : complain(&why);
+}
+
+static int check_store(const char *dir)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/" STORE_FILE, dir); /* too long: not found */
+    return check_file(path);
 }
 
 static int restore(const char *dir, const char *backup)
@@ -234,6 +244,9 @@ int main(int argc, char **argv)
     }
     if (options.action == ACTION_DOC) {
         return print_doc(options.doc);
+    }
+    if (options.file != NULL) {
+        return check_file(options.file);
     }
     if (options.state_dir != NULL && options.action == ACTION_RESTORE) {
         return restore(options.state_dir, options.backup);
