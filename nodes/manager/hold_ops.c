@@ -85,8 +85,10 @@ static bool tell(const struct fleet_worker *worker, void *arg)
         telling->spared++;
         return true;
     }
-    telling->silent += info.supervised && !info.speaks ? 1 : 0;
-    telling->waiting += is_away(&info) && (info.speaks || !info.supervised) ? 1 : 0;
+    // Whether one that never ran will speak is not known: it is waited for.
+    bool silent = info.supervised && !info.speaks && hold_has_process(&info);
+    telling->silent += silent ? 1 : 0;
+    telling->waiting += is_away(&info) && !silent ? 1 : 0;
     if (telling->call->command.dry_run) {
         return true;
     }
