@@ -72,7 +72,8 @@ static const struct reeve_worker_command commands[] = {
      .run = probe_count},
     {.name = "progress",
      .summary = "Says how far the job in hand is.",
-     .args = ARGS({"fraction", "real", true, "0..1; below 0: it tells none."}, {"text", "string", false, "What it is at."}),
+     .args =
+         ARGS({"fraction", "real", true, "0..1; below 0: it tells none."}, {"text", "string", false, "What it is at."}),
      .main_arg = "fraction",
      .run = probe_progress},
     {.name = "belongs", .summary = "Answers with pool, account and fencing number.", .run = belongs},
@@ -111,6 +112,11 @@ static const struct reeve_field config_fields[] = {
      .max = 200,
      .preset = "tick",
      .doc = "What the line says."},
+    {.name = "account",
+     .type = REEVE_FIELD_VALUE,
+     .flags = REEVE_FIELD_SECRET,
+     .offset = offsetof(struct probe_config, account),
+     .doc = "Settings of the account that it runs for: logged, without its secrets."},
 };
 static const struct reeve_record config_record =
     REEVE_RECORD("probe", struct probe_config, config_fields, "Configuration of reeve-worker-probe.");
@@ -136,6 +142,7 @@ static enum reeve_err start(struct reeve_worker *worker, struct reeve_why *why)
 {
     const struct probe_config *config = reeve_worker_config(worker);
     (void)why; /* can't fail */
+    probe_account(config->account);
     reeve_timer_init(reeve_worker_loop(worker), &ticker, tick, worker);
     if (config->tick_ms > 0) {
         reeve_timer_start(&ticker, config->tick_ms, 0);
@@ -150,6 +157,7 @@ static enum reeve_err configure(struct reeve_worker *worker, const void *next, c
     (void)worker; /* the new configuration is all it takes */
     (void)tree;   /* decoded */
     (void)why;    /* the table has checked it */
+    probe_account(config->account);
     reeve_timer_stop(&ticker);
     if (config->tick_ms > 0) {
         reeve_timer_start(&ticker, config->tick_ms, 0);
