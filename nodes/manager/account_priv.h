@@ -80,6 +80,7 @@ struct account_entry {
     uint64_t order;                   // its number
     uint64_t sent_restart, sent_live; // with it
     int64_t sent_run;
+    int64_t untold_run; // this run takes no settings by command
     int64_t retry_mono; // no order before
     int tries;
     int64_t trust_mono; // before that, a record that says "no process" may be older than the last order's reply

@@ -167,9 +167,15 @@ static void apply_ended(struct account_entry *entry, const struct reeve_reply *r
     }
 }
 
-static void configure_ended(struct account_entry *entry, bool done, const char *text)
+static void configure_ended(struct account_entry *entry, const struct reeve_reply *reply, const char *text)
 {
     struct manager *manager = entry->accounts->manager;
+    bool done = reply != NULL && reply->phase == REEVE_PHASE_DONE;
+    if (reply != NULL && reeve_str_eq(reply->code, reeve_err_text(REEVE_UNSUPPORTED))) {
+        entry->untold_run = entry->sent_run; // its program has no settings to change: its node restarts it
+        entry->configure_failed = false;
+        return;
+    }
     entry->configure_failed = !done;
     if (done) {
         entry->configured_run = entry->sent_run;
@@ -198,7 +204,8 @@ static void step_ended(struct account_entry *entry, enum account_step step, enum
         apply_ended(entry, reply, text);
         break;
     case STEP_CONFIGURE:
-        configure_ended(entry, done, text);
+        configure_ended(entry, reply, text);
+        done = done || entry->untold_run == entry->sent_run;
         break;
     case STEP_REMOVE:
     case STEP_STOP:
@@ -210,7 +217,8 @@ static void step_ended(struct account_entry *entry, enum account_step step, enum
     case STEP_START:
     case STEP_RESET:
     case STEP_RESTART:
-        entry->kick = entry->kick && !done;
+        // One that was carried out and came to nothing is not asked for again: its node gave up, a person decides.
+        entry->kick = entry->kick && !done && !(reply != NULL && reply->phase == REEVE_PHASE_FAILED);
         break;
     case STEP_NONE:
         break;
@@ -498,7 +506,7 @@ static void keep_running(struct account_entry *entry, const struct fleet_worker_
         }
     } else if (info->state == REEVE_STATE_RUNNING) {
         entry->kick = false;
-        if (told != (int64_t)entry->live_digest && info->speaks) {
+        if (told != (int64_t)entry->live_digest && info->speaks && entry->untold_run != info->run) {
             order_configure(entry, info->run);
         } else if (told != (int64_t)entry->live_digest) {
             order_apply(entry); // it can't be told: its node restarts it

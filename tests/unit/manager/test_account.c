@@ -324,6 +324,21 @@ static void a_worker_that_can_t_be_told_is_restarted(void **state)
     assert_string_equal(newest_order()->op, "apply");
 }
 
+static void a_program_without_settings_is_restarted(void **state)
+{
+    (void)state;
+    put("defaults.yaml", DEFAULTS "watch: apply\n");
+    start_a();
+    put("a.yaml", "account_id: a\ndefault_risk: {risk_percent: 2}\n");
+    look();
+    assert_string_equal(newest_order()->op, "configure");
+    fake_order_end_code(&fake, fake.orders_len - 1, REEVE_OK, REEVE_PHASE_FAILED, REEVE_UNSUPPORTED, "takes none");
+    fake_turn(&fake, true);
+    tick(1500);
+    assert_string_equal(newest_order()->op, "apply");
+    assert_null(alarm_named("account_configure", "a"));
+}
+
 static void an_id_can_t_change_under_way(void **state)
 {
     (void)state;
@@ -664,6 +679,18 @@ static void a_failed_account_is_reset_when_asked(void **state)
     tick(0);
     tick(1500);
     assert_int_equal(fake.reply.phase, REEVE_PHASE_DONE);
+    // Asked again, and it fails again: that is the answer.
+    worker->info.state = REEVE_STATE_FAILED;
+    tick(1500);
+    assert_int_equal(CALL(account_start, "a", NULL), REEVE_OK);
+    tick(0);
+    orders = fake.orders_len;
+    end_newest(REEVE_PHASE_FAILED, "exit code 3");
+    tick(1500);
+    tick(1500);
+    assert_int_equal(fake.reply.phase, REEVE_PHASE_FAILED);
+    tick(60000);
+    assert_int_equal(fake.orders_len, orders);
 }
 
 static void stopped_at_its_node_it_is_brought_back(void **state)
@@ -987,6 +1014,7 @@ int main(void)
         TEST(a_live_change_is_told_a_restart_is_applied),
         TEST(settings_that_are_not_taken_raise_an_alarm),
         TEST(a_worker_that_can_t_be_told_is_restarted),
+        TEST(a_program_without_settings_is_restarted),
         TEST(an_id_can_t_change_under_way),
         TEST(most_files_gone_is_no_wish),
         TEST(started_once_on_a_node_that_is_stored_first),
