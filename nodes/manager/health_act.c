@@ -284,6 +284,18 @@ static void count_unhealthy(struct health *health, struct health_worker *worker,
     }
 }
 
+// Somebody ended it: what was is over, and does not count when it is started again.
+static void was_ended(struct health *health, struct health_worker *worker, const struct fleet_worker_info *info)
+{
+    if (worker->alarms != 0 || worker->unhealthy_mono != 0) {
+        health_close_alarms(health, worker, info->node, info->name);
+    }
+    if (worker->more != NULL) {
+        worker->more->restarts = (struct health_times){0};
+        worker->more->changes = (struct health_times){0};
+    }
+}
+
 void health_act(struct health *health, struct health_worker *worker, const struct fleet_worker_info *info,
                 const struct health_check *checks, size_t len)
 {
@@ -292,8 +304,8 @@ void health_act(struct health *health, struct health_worker *worker, const struc
         worker->taken_over = true;
         take_over(health, worker, info);
     }
-    if (info->supervised && !info->wanted && worker->alarms != 0 && !fleet_worker_live(info)) {
-        health_close_alarms(health, worker, info->node, info->name); // somebody ended it: that is over
+    if (info->supervised && !info->wanted && !fleet_worker_live(info)) {
+        was_ended(health, worker, info);
         return;
     }
     act_on_flapping(health, worker, info, &facts);

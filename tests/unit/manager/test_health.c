@@ -315,6 +315,35 @@ static void who_is_stopped_or_forgotten_has_no_alarm(void **state)
     assert_false(is_open("unhealthy", "mm-1"));
 }
 
+static void who_was_stopped_by_hand_does_not_go_on_flapping(void **state)
+{
+    (void)state;
+    struct fleet_worker *worker = seen_worker("mm-1");
+    for (int i = 0; i < 12; i++) {
+        worker->info.restarts++;
+        see(worker, i % 2 == 0 ? REEVE_STATE_RESTARTING : REEVE_STATE_RUNNING);
+    }
+    assert_true(is_open("flapping", "mm-1"));
+    assert_true(is_open("crash_loop", "mm-1"));
+    worker->info.wanted = false;
+    see(worker, REEVE_STATE_STOPPED);
+    run_for(5000);
+    assert_false(is_open("flapping", "mm-1"));
+    assert_false(is_open("crash_loop", "mm-1"));
+    assert_int_equal(fake_alarms[0].count, 1); // not opened and closed again and again
+    for (int i = 0; i < 3; i++) { // stopped and started by hand three times is no flapping
+        worker->info.wanted = true;
+        see(worker, REEVE_STATE_RUNNING);
+        worker->info.wanted = false;
+        see(worker, REEVE_STATE_STOPPED);
+    }
+    worker->info.wanted = true;
+    see(worker, REEVE_STATE_RUNNING);
+    run_for(2000);
+    assert_false(is_open("flapping", "mm-1"));
+    assert_int_equal(level(worker), HEALTH_HEALTHY);
+}
+
 static void an_alarm_of_a_former_manager_is_closed_when_it_is_over(void **state)
 {
     (void)state;
@@ -464,6 +493,7 @@ int main(void)
         TEST(a_crash_loop_is_open_until_it_is_over),
         TEST(restarts_before_we_looked_are_no_loop),
         TEST(who_is_stopped_or_forgotten_has_no_alarm),
+        TEST(who_was_stopped_by_hand_does_not_go_on_flapping),
         TEST(an_alarm_of_a_former_manager_is_closed_when_it_is_over),
         TEST(a_worker_is_restarted_once_in_five_minutes),
         TEST(one_worker_is_not_restarted_again_because_its_type_is_large),
