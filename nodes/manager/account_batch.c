@@ -118,10 +118,31 @@ static void drop_defaults(struct batch *batch, struct target *target)
     }
 }
 
+// `--no-validate`: what only the rules are against is started as it is now; a file that can't even be read, as it was
+// before.
+static void take_unruly(struct batch *batch, struct target *target, const struct reeve_account_file *file)
+{
+    struct account_entry *entry = entry_of(batch, target);
+    struct reeve_account copy;
+    if (entry == NULL && (entry = account_new(batch->accounts, target->id)) == NULL) {
+        settle(target, TARGET_FAILED, "out of memory");
+    } else if (reeve_account_copy(&file->account, &copy) != REEVE_OK || account_take(entry, &copy) != REEVE_OK) {
+        settle(target, TARGET_FAILED, "out of memory");
+    } else {
+        reeve_log(REEVE_LOG_WARNING, "account", "account=%s file=%s validated=false", entry->id, file->path);
+        entry->invalid = true;
+        account_store(entry);
+    }
+}
+
 static void check_target(struct batch *batch, struct target *target)
 {
-    const struct account_entry *entry = entry_of(batch, target);
     const struct reeve_account_file *file = account_file_of(batch->accounts, target->id);
+    if (batch->options.kind != BATCH_STOP && !batch->options.validate && !batch->dry_run && file != NULL &&
+        !file->valid && file->decoded) {
+        take_unruly(batch, target, file);
+    }
+    const struct account_entry *entry = entry_of(batch, target);
     if (batch->options.kind == BATCH_STOP) {
         if (entry == NULL || (account_down(entry) && !entry->wanted)) {
             settle(target, TARGET_SKIPPED, "does not run");

@@ -30,7 +30,8 @@ struct account_args { // of all ops; each has the fields that it knows
 #define VALIDATE_FIELD                                                                                                 \
     {                                                                                                                  \
         .name = "validate", .type = REEVE_FIELD_BOOL, .offset = AT(validate), .preset = "true",                        \
-        .doc = "false: an account whose file is wrong is started as it was when it was right."                         \
+        .doc =                                                                                                         \
+            "false: what only the rules refuse is started all the same; a file that can't be read, as it was before."  \
     }
 #define TIMEOUT_FIELD                                                                                                  \
     {                                                                                                                  \

@@ -261,7 +261,7 @@ static enum reeve_err judge_file(const struct loader *loader, struct reeve_accou
         return err;
     }
     err = reeve_account_decode(value, &file->account, errors);
-    file->valid = err == REEVE_OK;
+    file->decoded = err == REEVE_OK;
     if (err == REEVE_NOMEM) {
         return err;
     }
@@ -280,12 +280,12 @@ static struct reeve_errors *kept_errors(const struct reeve_errors *errors)
     return copy;
 }
 
-static void make_invalid(struct reeve_account_file *file)
+static void drop_account(struct reeve_account_file *file)
 {
-    if (file->valid) {
+    if (file->decoded) {
         reeve_account_done(&file->account);
-        file->valid = false;
     }
+    file->decoded = file->valid = false;
 }
 
 // `errors` is room to write in. NOENT: it is gone again.
@@ -297,13 +297,11 @@ static enum reeve_err load_file(const struct loader *loader, struct reeve_accoun
     if (err == REEVE_NOMEM || err == REEVE_NOENT) {
         return err;
     }
-    if (errors->errors > 0) {
-        make_invalid(file);
-    }
+    file->valid = file->decoded && errors->errors == 0;
     if (errors->errors + errors->warnings > 0 && (file->errors = kept_errors(errors)) == NULL) {
         return REEVE_NOMEM;
     }
-    if (file->valid && (file->account.file = strdup(file->path)) == NULL) {
+    if (file->decoded && (file->account.file = strdup(file->path)) == NULL) {
         return REEVE_NOMEM;
     }
     return REEVE_OK;
@@ -329,7 +327,7 @@ static enum reeve_err refuse_twice(struct reeve_account_file *file, const struct
         reeve_errors_init(file->errors, file->path);
     }
     const char *slash = strrchr(other->path, '/');
-    make_invalid(file);
+    drop_account(file);
     reeve_errors_add_at(file->errors, (struct reeve_mark){0}, "account_id", "%s is the id of %s too", file->id,
                         slash != NULL ? slash + 1 : other->path);
     return REEVE_OK;
@@ -476,7 +474,7 @@ enum reeve_err reeve_account_dir_load(const char *path, bool apply_defaults, str
 void reeve_account_dir_done(struct reeve_account_dir *dir)
 {
     for (size_t i = 0; i < dir->len; i++) {
-        make_invalid(&dir->files[i]);
+        drop_account(&dir->files[i]);
         free(dir->files[i].path);
         free(dir->files[i].errors);
     }

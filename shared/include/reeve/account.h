@@ -87,7 +87,8 @@ struct reeve_account_file {
     char *path;
     char id[REEVE_NAME_SIZE];     // "" when not even that was readable
     bool valid;                   // no errors; warnings allowed
-    struct reeve_account account; // filled only when valid
+    bool decoded;                 // at most the rules are against it: `account` is filled. Never with a secret in it, or an id used twice
+    struct reeve_account account;
     struct reeve_errors *errors;  // owned; its source is `path`. NULL = nothing to say
 };
 struct reeve_account_dir {

@@ -114,12 +114,14 @@ static void of_500_the_20_wrong_ones_are_told_with_their_places(void **state)
         (void)snprintf(name, sizeof name, "w%02zu.yaml", i);
         const struct reeve_account_file *file = file_of(name);
         assert_false(file->valid);
+        assert_true(strstr(wrong[i].text, SECRET) == NULL || !file->decoded);
         assert_non_null(file->errors);
         says(file->errors, wrong[i].said);
         says(file->errors, folder); // the whole path
         says_not(file->errors, SECRET);
     }
     for (size_t i = 0; i < dir.len; i++) {
+        assert_true(dir.files[i].valid <= dir.files[i].decoded);
         assert_true(dir.files[i].valid == (strstr(dir.files[i].path, "/a") != NULL && dir.files[i].errors == NULL));
     }
     reeve_account_dir_done(&dir);

@@ -489,6 +489,17 @@ static void validated_before_anything_starts(void **state)
     assert_int_equal(CALL(account_start, "a", "{validate: false}"), REEVE_OK);
     tick(0);
     assert_int_equal(fake_order_count(&fake, "apply"), 1);
+    // What only the rules are against, as it is now; a secret in it is more than a rule.
+    put("d.yaml", "account_id: d\ndefault_risk: {risk_percent: 0.05}\n");
+    put("e.yaml", "account_id: e\npassword: literal\n");
+    fake.manager.accounts->fingerprint = 0;
+    assert_int_equal(CALL(accounts_start, NULL, "{accounts: [d, e]}"), REEVE_OK);
+    assert_int_equal(reeve_get_int(fake.reply.result, "failed", 0), 2);
+    assert_int_equal(CALL(accounts_start, NULL, "{accounts: [d, e], validate: false}"), REEVE_OK);
+    tick(0);
+    assert_int_equal(fake_order_count(&fake, "apply"), 2);
+    assert_string_equal(reeve_get_str(newest_order()->args, "account"), "d");
+    assert_null(entry("e"));
 }
 
 static void unknown_accounts_have_near_names(void **state)
