@@ -58,7 +58,9 @@ enum hold_want hold_want_of(const struct holds *holds, const struct fleet_worker
         return HOLD_WANT_NOTHING;
     }
     bool stop = hold_wants_stop(holds, hold);
-    if (stop && info->supervised && node_live) {
+    // What a pool or an account had ordered before the fleet was stopped may come to life after that.
+    bool late = hold_fleet_stopped(holds) && (info->pool != NULL || info->account != NULL);
+    if ((stop || late) && info->supervised && node_live) {
         bool kill = hold != NULL && hold->said[HOLD_STOP].on && hold->said[HOLD_STOP].kill;
         bool runs = info->wanted || (hold_has_process(info) && info->state != REEVE_STATE_STOPPING);
         *ret_over = !info->wanted && !hold_has_process(info) && hold != NULL && hold->said[HOLD_STOP].on;
@@ -208,7 +210,7 @@ void hold_listen(struct manager *manager, enum fleet_change change, const struct
 {
     struct holds *holds = arg;
     bool anything = reeve_map_len(holds->holds) > 0 || reeve_map_len(holds->tasks) > 0 ||
-                    holds->fleet.said[HOLD_SHUTDOWN].on || holds->fleet.said[HOLD_OFFLINE].on;
+                    hold_fleet_stopped(holds) || hold_fleet_offline(holds);
     if (!anything) {
         return;
     }

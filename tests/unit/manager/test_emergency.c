@@ -279,6 +279,23 @@ static void stop_with_all_keeps_the_fleet_stopped_until_start_with_all(void **st
     assert_int_equal(fake_order_count(&fake, "start"), 2);
 }
 
+static void what_a_pool_had_ordered_before_is_stopped_when_it_appears(void **state)
+{
+    (void)state;
+    three_on_two_nodes();
+    assert_int_equal(ask(&op_stop_args, with_op, "{all: true}"), REEVE_OK);
+    size_t before = fake.orders_len;
+    struct fleet_worker *late = fake_worker("alpha", "swap-9"); // its apply was under way
+    late->info.pool = "swap";
+    struct fleet_worker *by_hand = fake_worker("beta", "own-1"); // a person started it at its node
+    fake_worker_tell(&fake, FLEET_WORKER, late);
+    fake_worker_tell(&fake, FLEET_WORKER, by_hand);
+    fake_time(&fake, HOLD_SETTLE_MS);
+    holds_tick(holds());
+    assert_int_equal(fake.orders_len, before + 1);
+    assert_string_equal(reeve_value_text(reeve_value_at(names_of(before), 0)), "swap-9");
+}
+
 static void the_fleet_is_stopped_although_the_disk_refuses(void **state)
 {
     (void)state;
@@ -415,6 +432,7 @@ int main(void)
         TEST(neither_broker_nor_manager_is_ever_stopped),
         TEST(a_thousand_on_one_node_go_in_a_few_orders),
         TEST(stop_with_all_keeps_the_fleet_stopped_until_start_with_all),
+        TEST(what_a_pool_had_ordered_before_is_stopped_when_it_appears),
         TEST(the_fleet_is_stopped_although_the_disk_refuses),
         TEST(shutdown_of_all_is_latched_and_only_clear_ends_it),
         TEST(shutdown_of_one_refuses_its_start_until_cleared),
