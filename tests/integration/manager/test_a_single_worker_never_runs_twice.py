@@ -29,7 +29,7 @@ def timeline(tmp_path):
 
 
 @pytest.fixture
-def fleet(broker, names, make_node, make_manager, namespaces):
+def fleet(broker, namespaces, names, make_node, make_manager):  # the links go last
     """Two nodes, each behind a link of its own, and a manager that is not."""
     for namespace in namespaces:
         network.listen_also(broker, namespace.host)
