@@ -170,6 +170,8 @@ static void ended(struct manager *manager, bool committed, void *arg)
 }
 
 static enum reeve_err finish(struct call *call, enum reeve_phase phase, enum reeve_err err, struct reeve_value *result,
+                             const char *fmt, va_list ap) __attribute__((format(printf, 5, 0)));
+static enum reeve_err finish(struct call *call, enum reeve_phase phase, enum reeve_err err, struct reeve_value *result,
                              const char *fmt, va_list ap)
 {
     struct manager *manager = call->manager;
