@@ -5,6 +5,8 @@
 
 #include "manager.h"
 
+#include <reeve/account.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -211,11 +213,14 @@ enum reeve_err doc_print(const char *page, struct reeve_buf *buf, struct reeve_w
     const struct {
         const char *page;
         enum reeve_err (*print)(struct reeve_buf *buf);
-    } pages[] = {{"configuration", print_configuration}, {"ops", print_ops}, {"man", print_man}};
+    } pages[] = {{"configuration", print_configuration},
+                 {"ops", print_ops},
+                 {"accounts", reeve_account_markdown},
+                 {"man", print_man}};
     for (size_t i = 0; i < REEVE_ARRAY_LEN(pages); i++) {
         if (strcmp(pages[i].page, page) == 0) {
             return pages[i].print(buf);
         }
     }
-    return reeve_fail(why, REEVE_NOENT, "no page '%s': configuration, ops or man", page);
+    return reeve_fail(why, REEVE_NOENT, "no page '%s': configuration, ops, accounts or man", page);
 }

@@ -6,7 +6,7 @@
 
 extern const char doc_usage[]; // of main.c: what --help prints
 
-// `page`: "configuration" and "ops" as Markdown, "man" as roff. NOENT names the pages there are.
+// `page`: "configuration", "ops" and "accounts" as Markdown, "man" as roff. NOENT names the pages there are.
 enum reeve_err doc_print(const char *page, struct reeve_buf *buf, struct reeve_why *why);
 
 #endif

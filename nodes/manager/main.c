@@ -21,7 +21,7 @@ const char doc_usage[] =
     "                         read the store, or a backup, back and say what is wrong with it\n"
     "      --restore FILE     put a backup in the place of the store; no manager may be running\n"
     "      --state-dir DIR    instead of the configuration's\n"
-    "      --doc PAGE         print a reference page: configuration, ops or man\n"
+    "      --doc PAGE         print a reference page: configuration, ops, accounts or man\n"
     "      --log-level LEVEL  error, warning, info or debug; before the configuration's\n"
     "  -h, --help             this text\n"
     "  -V, --version          version\n"

@@ -140,25 +140,6 @@ void reeve_account_rules_free(struct reeve_account_rules *rules)
     }
 }
 
-enum reeve_err reeve_account_rules_markdown(struct reeve_buf *buf)
-{
-    reeve_buf_puts(buf, "| field | at least | at most | otherwise | |\n|---|---|---|---|---|\n");
-    for (size_t i = 0; i < REEVE_ARRAY_LEN(built_in); i++) {
-        char min[32] = "";
-        char max[32] = "";
-        if (built_in[i].min.given) {
-            (void)snprintf(min, sizeof min, "%g", built_in[i].min.number);
-        }
-        if (built_in[i].max.given) {
-            (void)snprintf(max, sizeof max, "%g", built_in[i].max.number);
-        }
-        reeve_buf_printf(buf, "| `%s` | %s | %s | %s%s | %s |\n", built_in[i].field, min, max,
-                         built_in[i].warning ? "warning" : "error", built_in[i].required ? ", and if missing" : "",
-                         built_in[i].text != NULL ? built_in[i].text : "");
-    }
-    return buf->err;
-}
-
 // ---- judging --------------------------------------------------------------------------------------------------------
 
 struct judge {
@@ -595,4 +576,45 @@ enum reeve_err reeve_account_rules_load(struct reeve_account_rules *rules, const
         return err;
     }
     return reeve_account_rules_add(rules, document, errors);
+}
+
+// ---- the reference --------------------------------------------------------------------------------------------------
+
+static void print_built_in(struct reeve_buf *buf)
+{
+    reeve_buf_puts(buf, "### Built-in rules\n\n| field | at least | at most | otherwise | |\n|---|---|---|---|---|\n");
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(built_in); i++) {
+        char min[32] = "";
+        char max[32] = "";
+        if (built_in[i].min.given) {
+            (void)snprintf(min, sizeof min, "%g", built_in[i].min.number);
+        }
+        if (built_in[i].max.given) {
+            (void)snprintf(max, sizeof max, "%g", built_in[i].max.number);
+        }
+        reeve_buf_printf(buf, "| `%s` | %s | %s | %s%s | %s |\n", built_in[i].field, min, max,
+                         built_in[i].warning ? "warning" : "error", built_in[i].required ? ", and if missing" : "",
+                         built_in[i].text != NULL ? built_in[i].text : "");
+    }
+}
+
+// Of the defaults only what accounts do not have.
+static enum reeve_err print_defaults(struct reeve_buf *buf)
+{
+    struct reeve_record own = account_defaults_record;
+    own.fields = &account_defaults_record.fields[account_defaults_record.fields_len - 1];
+    own.fields_len = 1;
+    REEVE_ASSERT(strcmp(own.fields->name, "watch") == 0);
+    own.doc =
+        "`defaults.yaml` of the directory: what accounts leave out. The same keys but `account_id` and `login`, and:";
+    return reeve_record_markdown(&own, 3, buf);
+}
+
+enum reeve_err reeve_account_markdown(struct reeve_buf *buf)
+{
+    enum reeve_err err = reeve_record_markdown(&reeve_account_record, 3, buf);
+    err = err == REEVE_OK ? print_defaults(buf) : err;
+    err = err == REEVE_OK ? reeve_record_markdown(&file_record, 3, buf) : err;
+    print_built_in(buf);
+    return err == REEVE_OK ? buf->err : err;
 }

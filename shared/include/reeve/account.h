@@ -79,7 +79,8 @@ enum reeve_err reeve_account_rules_add(struct reeve_account_rules *rules, const 
 // What the rules say about an account as it is written (merged, decoded or not). `given_only`: what is missing is no mistake.
 void reeve_account_rules_judge(const struct reeve_account_rules *rules, const struct reeve_value *account, bool given_only,
                                struct reeve_errors *errors);
-enum reeve_err reeve_account_rules_markdown(struct reeve_buf *buf); // the built-in table, for docs/accounts.md
+// The reference part of docs/accounts.md: keys of an account and of the defaults, of rules, and the built-in rules.
+enum reeve_err reeve_account_markdown(struct reeve_buf *buf);
 void reeve_account_rules_free(struct reeve_account_rules *rules);
 
 // What one file came to: an account that may run, or why not. `errors` holds mistakes and warnings with their places.

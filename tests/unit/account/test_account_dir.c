@@ -317,6 +317,17 @@ static void a_folder_that_is_not_there(void **state)
     says(&errors, "/nowhere/at/all: No such file or directory");
 }
 
+static void the_examples_of_the_documentation_are_right(void **state)
+{
+    (void)state;
+    assert_int_equal(reeve_account_dir_load(EXAMPLES, true, &dir, &errors), REEVE_OK);
+    assert_int_equal(dir.valid, 2);
+    assert_int_equal(dir.invalid, 0);
+    assert_false(dir.watch_apply);
+    says(file_of("desk-a-2.yaml")->errors, "desk-a-2.yaml:6:58: currencies[1].risk.risk_percent: warning: 12 is above");
+    reeve_account_dir_done(&dir);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -330,6 +341,7 @@ int main(void)
         TEST(ids_used_twice_name_each_other),
         TEST(what_is_no_account_is_not_read),
         TEST(a_folder_that_is_not_there),
+        TEST(the_examples_of_the_documentation_are_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,7 +173,7 @@ static void the_table_is_documented(void **state)
 {
     REEVE_BUF_AUTO text = REEVE_BUF_INIT(0);
     (void)state;
-    assert_int_equal(reeve_account_rules_markdown(&text), REEVE_OK);
+    assert_int_equal(reeve_account_markdown(&text), REEVE_OK);
     assert_non_null(strstr(reeve_buf_str(&text), "| `default_risk.risk_percent` | 0.1 |  | error, and if missing |"));
     assert_non_null(strstr(reeve_buf_str(&text), "| `default_risk.risk_percent` |  | 10 | warning |"));
 }
