@@ -69,10 +69,15 @@ static size_t count(const struct batch *batch, enum target_phase phase)
     return found;
 }
 
-static void take_errors(struct target *target, const struct reeve_errors *errors)
+// One account's reply says the first of them; of many, each has its list.
+static void take_errors(const struct batch *batch, struct target *target, const struct reeve_errors *errors)
 {
     char text[512];
     target->errors = account_errors_value(errors, false);
+    if (!batch->options.single && errors != NULL) {
+        settle(target, TARGET_FAILED, "%zu mistake%s in its file", errors->errors, errors->errors == 1 ? "" : "s");
+        return;
+    }
     for (size_t i = 0; errors != NULL && i < errors->len; i++) {
         if (!errors->items[i].warning) {
             settle(target, TARGET_FAILED, "invalid: %s", reeve_error_format(errors, i, text, sizeof text));
@@ -105,7 +110,7 @@ static void drop_defaults(struct batch *batch, struct target *target)
     if (account == NULL) {
         for (size_t i = 0; i < batch->accounts->bare.len; i++) {
             if (strcmp(batch->accounts->bare.files[i].id, target->id) == 0) {
-                take_errors(target, batch->accounts->bare.files[i].errors);
+                take_errors(batch, target, batch->accounts->bare.files[i].errors);
                 return;
             }
         }
@@ -150,7 +155,7 @@ static void check_target(struct batch *batch, struct target *target)
         return;
     }
     if (file != NULL && !file->valid && (batch->options.validate || entry == NULL || !entry->has_account)) {
-        take_errors(target, file->errors);
+        take_errors(batch, target, file->errors);
     } else if (entry == NULL || !entry->has_account || entry->gone) {
         settle(target, TARGET_FAILED,
                entry != NULL && entry->gone ? "its file is gone"
@@ -332,7 +337,8 @@ static struct reeve_value *result_of(const struct batch *batch)
         };
         struct reeve_value *item = reeve_value_map();
         reeve_put_str(item, "state", entry != NULL ? account_state_text(entry->state) : "stopped");
-        reeve_put_str(item, "outcome", phases[target->phase]);
+        bool planned = batch->dry_run && target->phase == TARGET_DONE;
+        reeve_put_str(item, "outcome", planned ? "planned" : phases[target->phase]);
         reeve_put_str_opt(item, "message", target->message);
         if (target->errors != NULL) {
             (void)reeve_value_put(item, "errors", reeve_value_clone(target->errors)); /* remembered */

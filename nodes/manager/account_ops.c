@@ -203,8 +203,10 @@ static void put_file(struct reeve_value *status, const struct reeve_account_file
         return;
     }
     reeve_put_str(status, "file", file->path);
-    if (errors && file->errors != NULL) { // remembered: reeve_value_built()
+    if (errors && file->errors != NULL && file->errors->errors > 0) { // remembered: reeve_value_built()
         (void)reeve_value_put(status, "errors", account_errors_value(file->errors, false));
+    }
+    if (errors && file->errors != NULL && file->errors->warnings > 0) {
         (void)reeve_value_put(status, "warnings", account_errors_value(file->errors, true));
     }
 }

@@ -169,6 +169,22 @@ def test_all_or_nothing_and_canaries(broker, names, make_node, manager, director
     assert steer.record("account/a/status")["state"] == "stopped"
 
 
+def test_a_stopped_fleet_starts_no_account(broker, names, make_node, manager, directory, steer):
+    make_node(names[0])
+    directory.put("desk")
+    directory.put("idle")
+    state_is(steer, "idle", "created")
+    steer.account("desk", "start")
+    steer.manager("stop", {"all": True})
+    state_is(steer, "desk", "stopped")
+    steer.refused("account/idle", "start", None, "conflict", "the fleet is stopped")
+    manager.restart()
+    state_is(steer, "desk", "stopped")
+    steer.manager("start", {"all": True})
+    state_is(steer, "desk", "running")
+    assert steer.record("account/idle/status")["state"] == "created"
+
+
 def test_a_hangup_reads_the_files(broker, names, make_manager, directory, steer):
     """Where no change is seen (a network file system), SIGHUP says that there is one; it is shown here by speed alone."""
     manager = make_manager(accounts_dir=str(directory.path))
