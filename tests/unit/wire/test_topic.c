@@ -38,8 +38,16 @@ static void every_form_is_taken_apart(void **state)
         {ROOT "/reply/cli-1/" N63 "4", {.kind = REEVE_TOPIC_REPLY, .client = "cli-1", .leaf = N63 "4"}},
         {ROOT "/audit/admin", {.kind = REEVE_TOPIC_AUDIT, .client = "admin"}},
         {ROOT "/alarm/duplicate/mm-1", {.kind = REEVE_TOPIC_ALARM, .client = "duplicate", .leaf = "mm-1"}},
-        {ROOT "/fleet/alpha/mm-1", {.kind = REEVE_TOPIC_OTHER}},
-        {ROOT "/pool/swap/cmd/scale", {.kind = REEVE_TOPIC_OTHER}},
+        {ROOT "/fleet/alpha/mm-1", {.kind = REEVE_TOPIC_FLEET, .node = "alpha", .worker = "mm-1"}},
+        {ROOT "/pool/swap/spec", {.kind = REEVE_TOPIC_POOL, .client = "swap", .leaf = "spec"}},
+        {ROOT "/pool/swap/cmd/scale", {.kind = REEVE_TOPIC_POOL_CMD, .client = "swap", .leaf = "scale"}},
+        {ROOT "/queue/swap/report", {.kind = REEVE_TOPIC_QUEUE, .client = "swap", .leaf = "report"}},
+        {ROOT "/queue/swap/cmd/enqueue", {.kind = REEVE_TOPIC_QUEUE_CMD, .client = "swap", .leaf = "enqueue"}},
+        {ROOT "/account/a-1/status", {.kind = REEVE_TOPIC_ACCOUNT, .client = "a-1", .leaf = "status"}},
+        {ROOT "/account/a-1/cmd/start", {.kind = REEVE_TOPIC_ACCOUNT_CMD, .client = "a-1", .leaf = "start"}},
+        {ROOT "/manager/main/lwt", {.kind = REEVE_TOPIC_MANAGER, .client = "main", .leaf = "lwt"}},
+        {ROOT "/manager/main/cmd/stats", {.kind = REEVE_TOPIC_MANAGER_CMD, .client = "main", .leaf = "stats"}},
+        {ROOT "/job/swap/01ARZ3NDEKTSV4RRFFQ69G5FAV", {.kind = REEVE_TOPIC_OTHER}},
     };
     (void)state;
     for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
