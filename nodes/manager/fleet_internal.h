@@ -39,7 +39,7 @@ struct fleet_worker {
     const struct reeve_known_worker *known; // NULL: only its verdict is left on the broker, or was a moment ago
     struct fleet_attrs *attrs;              // NULL: nothing is said
     char *account, *unsafe_reason;          // NULL
-    char *former_why;                       // while the former manager's verdict stands
+    char *former_why;                       // while `former`
     struct process_facts process;
     struct status_facts status;
     uint64_t process_digest, status_digest; // of what goes into attrs
@@ -67,7 +67,7 @@ struct fleet_node {
     const struct reeve_known_node *known; // NULL: workers only
     void **workers;                       // struct fleet_worker *, sorted by name
     size_t workers_len, workers_cap;
-    uint8_t liveness;
+    uint8_t liveness, held, unheld; // with and without the grace
     bool judged, draining, remembered;
     int64_t away_since_mono, leaving_mono;
     int64_t look;           // nothing changes by time before; 0 = never

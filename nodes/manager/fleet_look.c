@@ -225,6 +225,10 @@ void fleet_judge(struct fleet *fleet, struct fleet_worker *worker)
         bool judged = worker->judged;
         set_verdict(worker, &verdict);
         worker->judged = judged || !unsure; // what was unsure is no state that it had
+        if (!fleet->sighted && !unsure) {   // certain so far: it stands should that end
+            worker->former = true;
+            worker->former_why = strdup(verdict.why); // out of memory: its words are then missing
+        }
         set_away(fleet, worker);
     }
     uint64_t seen = fleet_seen(worker, verdict.why);
@@ -254,17 +258,21 @@ void fleet_touch(struct fleet *fleet, const char *node, const char *name)
 
 // ---- nodes ------------------------------------------------------------------------------------------------------
 
-static enum reeve_liveness liveness_of(const struct fleet *fleet, const struct fleet_node *node, int64_t now)
+// `ret_unheld`: the same without the grace; at the start its workers' verdicts rest on both.
+static enum reeve_liveness liveness_of(const struct fleet *fleet, const struct fleet_node *node, int64_t now,
+                                       uint8_t *ret_unheld)
 {
+    *ret_unheld = REEVE_ABSENT;
     if (node->known == NULL) {
         return REEVE_ABSENT;
     }
     enum reeve_liveness held = reeve_registry_node_liveness(fleet->registry, node->known, now);
+    *ret_unheld = (uint8_t)held;
     if (fleet->sighted || !fleet->held) {
         return held;
     }
-    enum reeve_liveness clear = reeve_liveness(&node->known->status, &node->known->lwt, REEVE_NODE_HEARTBEAT_MS, now);
-    return held == clear ? held : REEVE_STALE; // it may be dead: nobody is to be placed there yet
+    *ret_unheld = (uint8_t)reeve_liveness(&node->known->status, &node->known->lwt, REEVE_NODE_HEARTBEAT_MS, now);
+    return held;
 }
 
 static uint64_t digest_without(const struct reeve_value *record, const char *const *keys, size_t len)
@@ -312,35 +320,50 @@ static int64_t silent_at(const struct fleet_node *node)
     return status->arrived + beat_ms * 5 / 2 + 1;
 }
 
-void fleet_judge_node(struct fleet *fleet, struct fleet_node *node)
+static void plan_look(struct fleet *fleet, struct fleet_node *node, int64_t now)
+{
+    int64_t held_until = reeve_registry_held_until(fleet->registry, now);
+    if (fleet->held) {
+        earlier(&node->look, held_until == INT64_MAX ? 0 : held_until);
+    } else if (node->liveness == REEVE_LIVE) {
+        earlier(&node->look, silent_at(node));
+    } else {
+        earlier(&fleet->forget_look, node->away_since_mono + fleet->manager->config.manager.forget_after_ms);
+    }
+}
+
+// `everybody`: its workers are judged in any case.
+static void judge_node(struct fleet *fleet, struct fleet_node *node, bool everybody)
 {
     int64_t now = reeve_clock_mono_ms();
-    enum reeve_liveness liveness = liveness_of(fleet, node, now);
+    uint8_t unheld;
+    enum reeve_liveness held = liveness_of(fleet, node, now, &unheld);
+    // One that may be dead is `stale` until that is certain: nobody is to be placed there yet.
+    enum reeve_liveness liveness = held == unheld ? held : REEVE_STALE;
     uint64_t labels = node->labels_digest;
     bool changed = read_node(node) || liveness != node->liveness || !node->judged;
-    bool workers = liveness != node->liveness || labels != node->labels_digest || !node->judged;
+    bool workers =
+        everybody || held != node->held || unheld != node->unheld || labels != node->labels_digest || !node->judged;
     if (liveness != REEVE_LIVE && (node->liveness == REEVE_LIVE || !node->judged)) {
         node->away_since_mono = now;
     }
     node->liveness = (uint8_t)liveness;
+    node->held = (uint8_t)held;
+    node->unheld = unheld;
     node->judged = true;
-    if (liveness == REEVE_LIVE && !fleet->held) {
-        node->away_since_mono = 0;
-        earlier(&node->look, silent_at(node));
-    }
-    if (fleet->held) {
-        int64_t until = reeve_registry_held_until(fleet->registry, now);
-        earlier(&node->look, until == INT64_MAX ? 0 : until);
-    }
-    if (liveness != REEVE_LIVE && !fleet->held) {
-        earlier(&fleet->forget_look, node->away_since_mono + fleet->manager->config.manager.forget_after_ms);
-    }
+    node->away_since_mono = liveness == REEVE_LIVE ? 0 : node->away_since_mono;
+    plan_look(fleet, node, now);
     if (changed) {
         fleet_tell(fleet, FLEET_NODE, node, NULL);
     }
     if (workers) {
         judge_workers(fleet, node);
     }
+}
+
+void fleet_judge_node(struct fleet *fleet, struct fleet_node *node)
+{
+    judge_node(fleet, node, false);
 }
 
 // ---- everybody --------------------------------------------------------------------------------------------------
@@ -370,13 +393,7 @@ void fleet_judge_all(struct fleet *fleet)
     for (size_t i = 0; i < fleet->nodes_len; i++) {
         struct fleet_node *node = fleet->nodes[i];
         node->look = 0;
-        uint8_t liveness = node->liveness;
-        bool judged = node->judged;
-        uint64_t labels = node->labels_digest;
-        fleet_judge_node(fleet, node);
-        if (judged && liveness == node->liveness && labels == node->labels_digest) {
-            judge_workers(fleet, node);
-        }
+        judge_node(fleet, node, true);
     }
 }
 
@@ -433,7 +450,8 @@ int64_t fleet_next_look(const struct fleet *fleet)
         earlier(&look, ((const struct fleet_node *)fleet->nodes[i])->look);
     }
     if (fleet->held) {
-        earlier(&look, reeve_registry_held_until(fleet->registry, reeve_clock_mono_ms()));
+        int64_t until = reeve_registry_held_until(fleet->registry, reeve_clock_mono_ms());
+        earlier(&look, until == 0 ? 1 : until); // over already: at once
         return look;
     }
     earlier(&look, fleet->recheck ? 1 : fleet->forget_look);
