@@ -68,9 +68,10 @@ struct store {
     sqlite3_stmt *statements[STATEMENT_COUNT];
     int lock_fd;
     bool in_turn;
-    bool turn_broken; // a write of this turn failed: the turn as a whole fails
+    enum reeve_err turn_err; // a write of this turn failed: the turn as a whole fails
     struct reeve_why turn_why;
-    uint64_t epoch; // last given
+    uint64_t epoch;      // last given
+    uint64_t epoch_kept; // last one on disk, or tried
     int64_t running_ms;
 };
 
@@ -168,12 +169,19 @@ static enum reeve_err check_pages(struct store *store, struct reeve_why *why)
     return damaged ? reeve_fail(why, REEVE_CORRUPT, "store: damaged pages") : REEVE_OK;
 }
 
+static bool fold_on_close(struct store *store, bool fold)
+{
+    return sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, fold ? 0 : 1, NULL) == SQLITE_OK;
+}
+
 static enum reeve_err open_database(struct store *store, const char *path, struct reeve_why *why)
 {
     int rc = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK) {
         return sqlite_fail(store, rc, path, why);
     }
+    // Closing a damaged file would write its log into it, and remove the log.
+    (void)fold_on_close(store, false); /* an SQLite that does not know this closes as ever */
     // A small cache: the daemon's memory is a published figure, and its rows are few.
     static const char pragmas[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-256;"
                                   "PRAGMA wal_autocheckpoint=256; PRAGMA temp_store=MEMORY;";
@@ -189,6 +197,9 @@ static enum reeve_err open_database(struct store *store, const char *path, struc
     }
     if (err == REEVE_OK) {
         err = prepare_all(store, why);
+    }
+    if (err == REEVE_OK) {
+        (void)fold_on_close(store, true); /* as above */
     }
     return err;
 }
@@ -207,11 +218,12 @@ static void close_database(struct store *store)
 static enum reeve_err set_aside(const char *path, struct reeve_why *why)
 {
     static const char *const parts[] = {"", "-wal", "-shm"};
+    long long now = reeve_clock_wall_ms(); // once: a log is read only beside a file of the same name
     for (size_t i = 0; i < REEVE_ARRAY_LEN(parts); i++) {
         char from[4200];
         char to[4300];
         (void)snprintf(from, sizeof from, "%s%s", path, parts[i]);
-        (void)snprintf(to, sizeof to, "%s.damaged-%lld%s", path, (long long)reeve_clock_wall_ms(), parts[i]);
+        (void)snprintf(to, sizeof to, "%s.damaged-%lld%s", path, now, parts[i]);
         if (rename(from, to) != 0 && errno != ENOENT) {
             return reeve_fail_errno(why, "set aside %s", from);
         }
@@ -257,6 +269,7 @@ enum reeve_err store_open(const char *dir, struct store **ret, bool *ret_damaged
         return err;
     }
     store->epoch = (uint64_t)store_number(store, "epoch", 0);
+    store->epoch_kept = store->epoch;
     store->running_ms = store_number(store, "running_ms", 0);
     *ret_damaged = damaged;
     *ret = store;
@@ -293,39 +306,46 @@ static enum reeve_err run_statement(struct store *store, enum statement id, stru
     return rc == SQLITE_DONE || rc == SQLITE_ROW ? REEVE_OK : sqlite_fail(store, rc, "write", why);
 }
 
-static enum reeve_err begin_turn(struct store *store, struct reeve_why *why)
+// Half a turn must never be committed: the first failure is kept until the turn ends.
+static enum reeve_err break_turn(struct store *store, enum reeve_err err, const struct reeve_why *why)
 {
-    if (store->in_turn) {
-        return REEVE_OK;
+    if (err != REEVE_OK && store->turn_err == REEVE_OK) {
+        store->turn_err = err;
+        store->turn_why = *why;
     }
-    (void)statement(store, ST_BEGIN);
-    enum reeve_err err = run_statement(store, ST_BEGIN, why);
-    store->in_turn = err == REEVE_OK;
-    store->turn_broken = false;
     return err;
 }
 
-// A write inside the turn. What fails breaks the turn: half a turn must never be committed.
+// After a failure SQLite may have ended the transaction by itself, and what is written then stands alone and is
+// committed at once: so nothing more is written in a broken turn.
+static enum reeve_err begin_turn(struct store *store, struct reeve_why *why)
+{
+    if (!store->in_turn) {
+        store->in_turn = true;
+        store->turn_err = REEVE_OK;
+        (void)statement(store, ST_BEGIN);
+        return break_turn(store, run_statement(store, ST_BEGIN, why), why);
+    }
+    return store->turn_err == REEVE_OK ? REEVE_OK : reeve_fail(why, store->turn_err, "%s", store->turn_why.text);
+}
+
 static enum reeve_err write_row(struct store *store, enum statement id, struct reeve_why *why)
 {
-    enum reeve_err err = run_statement(store, id, why);
-    if (err != REEVE_OK) {
-        store->turn_broken = true;
-        if (why != NULL) {
-            store->turn_why = *why;
-        }
-    }
-    return err;
+    return break_turn(store, run_statement(store, id, why), why);
 }
+
+static void keep_epoch(struct store *store);
 
 static void roll_back(struct store *store)
 {
     store->in_turn = false;
-    store->turn_broken = false;
+    store->turn_err = REEVE_OK;
     if (sqlite3_get_autocommit(store->db) == 0) {
         (void)statement(store, ST_ROLLBACK);
         (void)run_statement(store, ST_ROLLBACK, NULL); /* SQLite may have rolled back by itself */
     }
+    store->running_ms = store_number(store, "running_ms", store->running_ms);
+    keep_epoch(store);
 }
 
 bool store_dirty(const struct store *store)
@@ -335,21 +355,25 @@ bool store_dirty(const struct store *store)
 
 enum reeve_err store_commit(struct store *store, struct reeve_why *why)
 {
+    struct reeve_why own;
+    why = why != NULL ? why : &own;
     if (!store->in_turn) {
         return REEVE_OK;
     }
-    if (store->turn_broken) {
-        struct reeve_why first = store->turn_why;
-        roll_back(store);
-        return reeve_fail(why, REEVE_IO, "%s", first.text);
+    enum reeve_err err = store->turn_err;
+    if (err == REEVE_OK) {
+        (void)statement(store, ST_COMMIT);
+        err = run_statement(store, ST_COMMIT, why);
+    } else {
+        *why = store->turn_why;
     }
-    (void)statement(store, ST_COMMIT);
-    enum reeve_err err = run_statement(store, ST_COMMIT, why);
     if (err != REEVE_OK) {
         roll_back(store);
+        return err;
     }
     store->in_turn = false;
-    return err;
+    store->epoch_kept = store->epoch;
+    return REEVE_OK;
 }
 
 // ---- values in columns -----------------------------------------------------------------------------
@@ -410,6 +434,8 @@ int64_t store_number(struct store *store, const char *key, int64_t fallback)
 
 enum reeve_err store_number_set(struct store *store, const char *key, int64_t value, struct reeve_why *why)
 {
+    struct reeve_why own;
+    why = why != NULL ? why : &own;
     enum reeve_err err = begin_turn(store, why);
     if (err != REEVE_OK) {
         return err;
@@ -420,12 +446,25 @@ enum reeve_err store_number_set(struct store *store, const char *key, int64_t va
     return write_row(store, ST_NUMBER_SET, why);
 }
 
+// An epoch that was given may be in use: it has to be on disk although the turn it was given in is undone.
+static void keep_epoch(struct store *store)
+{
+    if (store->epoch == store->epoch_kept) {
+        return;
+    }
+    store->epoch_kept = store->epoch; // once: a disk that refuses now must not be tried for ever
+    (void)store_number_set(store, "epoch", (int64_t)store->epoch, NULL); /* the commit tells */
+    (void)store_commit(store, NULL); /* a full disk: it still grows in memory, and the wall clock after a restart */
+}
+
 uint64_t store_epoch_next(struct store *store, int64_t wall_ms)
 {
     uint64_t wall = wall_ms > 0 ? (uint64_t)wall_ms : 0;
     store->epoch = store->epoch + 1 > wall ? store->epoch + 1 : wall;
-    if (store_number_set(store, "epoch", (int64_t)store->epoch, NULL) == REEVE_OK) {
-        (void)store_commit(store, NULL); /* a full disk: it still grows in memory, and the wall clock after a restart */
+    if (store->in_turn) {
+        (void)store_number_set(store, "epoch", (int64_t)store->epoch, NULL); /* a broken turn: roll_back() keeps it */
+    } else {
+        keep_epoch(store);
     }
     return store->epoch;
 }
@@ -434,6 +473,8 @@ uint64_t store_epoch_next(struct store *store, int64_t wall_ms)
 
 enum reeve_err store_worker_put(struct store *store, const struct store_worker *worker, struct reeve_why *why)
 {
+    struct reeve_why own;
+    why = why != NULL ? why : &own;
     enum reeve_err err = begin_turn(store, why);
     if (err != REEVE_OK) {
         return err;
@@ -441,7 +482,7 @@ enum reeve_err store_worker_put(struct store *store, const struct store_worker *
     sqlite3_stmt *stmt = statement(store, ST_WORKER_PUT);
     err = bind_value(stmt, 2, worker->spec, why);
     if (err != REEVE_OK) {
-        return err;
+        return break_turn(store, err, why);
     }
     bind_text(stmt, 1, worker->name);
     sqlite3_bind_int64(stmt, 3, worker->version);
@@ -460,6 +501,8 @@ enum reeve_err store_worker_put(struct store *store, const struct store_worker *
 
 enum reeve_err store_worker_remove(struct store *store, const char *name, struct reeve_why *why)
 {
+    struct reeve_why own;
+    why = why != NULL ? why : &own;
     enum reeve_err err = begin_turn(store, why);
     if (err != REEVE_OK) {
         return err;
@@ -554,6 +597,8 @@ enum reeve_err store_journal_find(struct store *store, const char *id, struct st
 
 enum reeve_err store_journal_put(struct store *store, const struct store_command *command, struct reeve_why *why)
 {
+    struct reeve_why own;
+    why = why != NULL ? why : &own;
     enum reeve_err err = begin_turn(store, why);
     if (err != REEVE_OK) {
         return err;
@@ -564,7 +609,7 @@ enum reeve_err store_journal_put(struct store *store, const struct store_command
         err = bind_value(stmt, 6, command->reply, why);
     }
     if (err != REEVE_OK) {
-        return err;
+        return break_turn(store, err, why);
     }
     bind_text(stmt, 1, command->id);
     sqlite3_bind_int64(stmt, 2, (int64_t)command->digest);
@@ -578,6 +623,8 @@ enum reeve_err store_journal_put(struct store *store, const struct store_command
 enum reeve_err store_journal_phase(struct store *store, const char *id, enum reeve_phase phase,
                                    const struct reeve_value *reply, struct reeve_why *why)
 {
+    struct reeve_why own;
+    why = why != NULL ? why : &own;
     enum reeve_err err = begin_turn(store, why);
     if (err != REEVE_OK) {
         return err;
@@ -585,7 +632,7 @@ enum reeve_err store_journal_phase(struct store *store, const char *id, enum ree
     sqlite3_stmt *stmt = statement(store, ST_JOURNAL_PHASE);
     err = bind_value(stmt, 3, reply, why);
     if (err != REEVE_OK) {
-        return err;
+        return break_turn(store, err, why);
     }
     bind_text(stmt, 1, id);
     bind_text(stmt, 2, reeve_phase_text(phase));
@@ -610,11 +657,13 @@ enum reeve_err store_journal_open(struct store *store, void (*each)(const struct
 
 enum reeve_err store_journal_age(struct store *store, int64_t running_ms, struct reeve_why *why)
 {
-    store->running_ms += running_ms;
-    enum reeve_err err = store_number_set(store, "running_ms", store->running_ms, why);
+    struct reeve_why own;
+    why = why != NULL ? why : &own;
+    enum reeve_err err = store_number_set(store, "running_ms", store->running_ms + running_ms, why);
     if (err != REEVE_OK) {
         return err;
     }
+    store->running_ms += running_ms;
     sqlite3_bind_int64(statement(store, ST_JOURNAL_AGE), 1, store->running_ms - STORE_JOURNAL_KEEP_MS);
     err = write_row(store, ST_JOURNAL_AGE, why);
     if (err != REEVE_OK) {

@@ -9,9 +9,12 @@
 
 #include <dirent.h>
 #include <reeve/file.h>
+#include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -236,12 +239,17 @@ static void one_process_at_a_time_has_it_and_children_do_not_inherit_that(void *
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
-static int count_damaged(const char *path)
+// Files that were set aside, each with its log; the name of the last one seen.
+static int count_damaged(const char *path, char *ret_name, size_t size)
 {
     int count = 0;
     DIR *dir = opendir(path);
     for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        count += strstr(entry->d_name, ".damaged-") != NULL;
+        const char *at = strstr(entry->d_name, ".damaged-");
+        if (at != NULL && strchr(at + strlen(".damaged-"), '-') == NULL) { // no -wal, no -shm
+            count++;
+            (void)snprintf(ret_name, size, "%s", entry->d_name);
+        }
     }
     (void)closedir(dir);
     return count;
@@ -270,9 +278,10 @@ static void a_damaged_file_is_set_aside(void **state)
         assert_ok(store_commit(site->store, NULL));
         store_close(site->store); // checkpoints: everything is in the file
         damage(site, places[i], 4096);
+        char name[300];
         open_site(site);
         assert_true(site->damaged);
-        assert_int_equal(count_damaged(site->dir), (int)i + 1);
+        assert_int_equal(count_damaged(site->dir, name, sizeof name), (int)i + 1);
         char text[512] = "";
         assert_ok(store_workers(site->store, note_worker, text, NULL));
         assert_string_equal(text, "");
@@ -281,6 +290,156 @@ static void a_damaged_file_is_set_aside(void **state)
         store_close(site->store);
         site->store = NULL;
     }
+}
+
+// As a disk that is full: files of this process can't grow beyond `bytes`.
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes == RLIM_INFINITY ? limit.rlim_max : bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static enum reeve_err put_large_worker(struct store *store, const char *name)
+{
+    size_t size = 1u << 20; // more than the cache: it is written before the commit
+    char *text = malloc(size);
+    assert_non_null(text);
+    memset(text, 'x', size);
+    text[size - 1] = '\0';
+    REEVE_VALUE_AUTO spec = reeve_value_map();
+    reeve_put_str(spec, "text", text);
+    free(text);
+    const struct store_worker worker = {
+        .name = (char *)(uintptr_t)name, .spec = spec, .origin = (char *)(uintptr_t) "command"};
+    return store_worker_put(store, &worker, NULL);
+}
+
+static void after_a_failed_write_nothing_of_the_turn_is_kept(void **state)
+{
+    struct site *site = *state;
+    open_site(site);
+    put_worker(site->store, "before", true, NULL);
+    assert_ok(store_commit(site->store, NULL));
+    put_worker(site->store, "early", true, NULL);
+    limit_files(256 << 10);
+    assert_int_not_equal(put_large_worker(site->store, "large"), REEVE_OK);
+    limit_files(RLIM_INFINITY); // somebody made room, in the middle of the turn
+    struct reeve_why why = {0};
+    assert_int_not_equal(store_number_set(site->store, "late", 1, &why), REEVE_OK);
+    assert_true(why.text[0] != '\0');
+    assert_int_not_equal(put_large_worker(site->store, "late"), REEVE_OK);
+    assert_int_not_equal(store_worker_remove(site->store, "before", NULL), REEVE_OK);
+    assert_true(store_dirty(site->store));
+    assert_int_not_equal(store_commit(site->store, &why), REEVE_OK);
+    assert_non_null(strstr(why.text, "store: write"));
+    assert_false(store_dirty(site->store));
+    for (int i = 0; i < 2; i++) { // in this process and for the next one
+        char text[512] = "";
+        assert_ok(store_workers(site->store, note_worker, text, NULL));
+        assert_string_equal(text, "before:2:file:1:0:-:9 ");
+        assert_int_equal(store_number(site->store, "late", 0), 0);
+        reopen(site);
+    }
+    put_worker(site->store, "next", true, NULL); // the next turn starts afresh
+    assert_ok(store_commit(site->store, NULL));
+}
+
+static void an_epoch_outlives_the_turn_in_which_it_was_given(void **state)
+{
+    struct site *site = *state;
+    open_site(site);
+    put_worker(site->store, "early", true, NULL);
+    assert_true(store_epoch_next(site->store, 1000) == 1000);
+    assert_true(store_dirty(site->store)); // it does not commit half a turn
+    limit_files(256 << 10);
+    assert_int_not_equal(put_large_worker(site->store, "large"), REEVE_OK);
+    limit_files(RLIM_INFINITY);
+    assert_true(store_epoch_next(site->store, 1000) == 1001);
+    assert_int_not_equal(store_commit(site->store, NULL), REEVE_OK);
+    reopen(site);
+    char text[512] = "";
+    assert_ok(store_workers(site->store, note_worker, text, NULL));
+    assert_string_equal(text, "");
+    assert_true(store_epoch_next(site->store, 5) == 1002);
+}
+
+static sqlite3 *open_beside(const struct site *site, const char *name)
+{
+    char path[512];
+    sqlite3 *db = NULL;
+    (void)snprintf(path, sizeof path, "%s/%s", site->dir, name);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    return db;
+}
+
+static void a_turn_that_could_not_begin_fails_as_a_whole(void **state)
+{
+    struct site *site = *state;
+    open_site(site);
+    put_worker(site->store, "before", true, NULL);
+    assert_ok(store_commit(site->store, NULL));
+    sqlite3 *other = open_beside(site, "reeved.db");
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_not_equal(store_number_set(site->store, "early", 1, NULL), REEVE_OK);
+    assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    (void)sqlite3_close(other);
+    assert_int_not_equal(store_number_set(site->store, "late", 1, NULL), REEVE_OK);
+    assert_int_not_equal(store_commit(site->store, NULL), REEVE_OK);
+    assert_int_equal(store_number(site->store, "late", 0), 0);
+    assert_ok(store_number_set(site->store, "late", 1, NULL));
+    assert_ok(store_commit(site->store, NULL));
+}
+
+// Killed before its log was folded in: what was committed last is in the log alone.
+static void crash_after_a_commit(const struct site *site)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct store *store = NULL;
+        bool damaged = false;
+        bool ok = store_open(site->dir, &store, &damaged, NULL) == REEVE_OK;
+        put_worker(store, "last", true, NULL);
+        _exit(ok && store_commit(store, NULL) == REEVE_OK ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void what_is_set_aside_has_its_log_beside_it(void **state)
+{
+    struct site *site = *state;
+    open_site(site);
+    for (int i = 0; i < 30; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof id, "command-%d", i);
+        put_command(site->store, id, 1);
+    }
+    assert_ok(store_commit(site->store, NULL));
+    store_close(site->store); // folds the log in
+    site->store = NULL;
+    crash_after_a_commit(site);
+    damage(site, 3 * 4096, 4096); // the journal's page; the last commit did not touch it
+    open_site(site);
+    assert_true(site->damaged);
+    char name[300] = "";
+    char log[320];
+    assert_int_equal(count_damaged(site->dir, name, sizeof name), 1);
+    (void)snprintf(log, sizeof log, "%s/%s-wal", site->dir, name);
+    assert_int_equal(access(log, R_OK), 0);
+    sqlite3 *db = open_beside(site, name);
+    int rows = 0;
+    sqlite3_stmt *stmt = NULL;
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT name FROM worker", -1, &stmt, NULL), SQLITE_OK);
+    while (sqlite3_step(stmt) == SQLITE_ROW) {
+        rows++;
+    }
+    assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+    (void)sqlite3_close(db);
+    assert_int_equal(rows, 1);
 }
 
 static void numbers_have_a_fallback(void **state)
@@ -306,6 +465,10 @@ int main(void)
         TEST(workers_are_kept_by_name),
         TEST(one_process_at_a_time_has_it_and_children_do_not_inherit_that),
         TEST(a_damaged_file_is_set_aside),
+        TEST(after_a_failed_write_nothing_of_the_turn_is_kept),
+        TEST(an_epoch_outlives_the_turn_in_which_it_was_given),
+        TEST(a_turn_that_could_not_begin_fails_as_a_whole),
+        TEST(what_is_set_aside_has_its_log_beside_it),
         TEST(numbers_have_a_fallback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
