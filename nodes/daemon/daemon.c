@@ -15,6 +15,8 @@
 #define AFTER_MAX 16384
 #define COUNTS_SOON_MS  250
 #define STORE_RETRY_MS 5000
+// A parent that dies with several threads has its death signal sent once for each of them: that is one word, not a second.
+#define ECHO_MS 100
 #define FLUSH_MS 3000
 #define EXIT_DUPLICATE 125 // do not restart [session-7]
 
@@ -354,6 +356,12 @@ static void on_signal(int signal, void *arg)
         return;
     }
     reeve_log(REEVE_LOG_INFO, "daemon", "signal=%d leaving", signal);
+    int64_t now_mono = reeve_clock_mono_ms();
+    bool echo = daemon->told_mono != 0 && now_mono - daemon->told_mono < ECHO_MS;
+    daemon->told_mono = daemon->told_mono != 0 ? daemon->told_mono : now_mono;
+    if (echo) {
+        return;
+    }
     if (daemon->leaving) { // the second one hastens
         daemon->leave_keep = true;
         daemon_worker_gone(daemon);

@@ -102,6 +102,7 @@ struct daemon {
     struct reeve_signals *signals;
     uv_prepare_t turn_end;
     struct reeve_timer heartbeat, metrics, housekeeping, leave_deadline;
+    int64_t told_mono; // when a signal asked it to leave; 0 = none did
 
     struct reeve_map *workers;  // name -> struct worker
     struct reeve_map *commands; // id -> struct pending

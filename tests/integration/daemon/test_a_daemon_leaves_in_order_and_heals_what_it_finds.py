@@ -1,6 +1,7 @@
 """How a daemon leaves (shutdown, SIGTERM, drain), what it says to the site when it does, and how it starts over what it
 finds: a damaged store, processes without a row, a broker that is not there."""
 import os
+import pathlib
 import signal
 import sqlite3
 import time
@@ -63,11 +64,24 @@ def test_a_second_signal_hastens_the_way_out(make_node, admin):
     record = admin.wait_state("s", "running")
     node.signal(signal.SIGTERM)
     admin.wait_state("s", "stopping")
-    node.signal(signal.SIGTERM)
+    harness.wait_until(lambda: not node.running or node.signal(signal.SIGTERM), what="the end by another signal")
     assert node.wait() == 0
     assert nodes.alive(record["pid"])
     node.start()
     admin.do("s", "kill")
+
+
+def test_a_signal_that_comes_more_than_once_at_once_is_one(make_node, admin):
+    """The death signal of a parent with threads is sent once for each: what is on the way out in order stays so."""
+    node = make_node(workers=[{"name": "s", **STUBBORN, "stop": {"grace": "300ms"}}], on_exit="stop")
+    record = admin.wait_state("s", "running")
+    pending = pathlib.Path(f"/proc/{node.process.pid}/status")
+    for _ in range(3):
+        node.signal(signal.SIGTERM)
+        # Taken by the daemon, so that the kernel does not make one of them.
+        harness.wait_until(lambda: "ShdPnd:\t0000000000000000" in pending.read_text(), what="the signal taken", interval=0)
+    assert node.wait() == 0
+    assert not nodes.alive(record["pid"])
 
 
 def test_the_broker_worker_is_stopped_after_the_goodbye(make_node, admin, broker):
