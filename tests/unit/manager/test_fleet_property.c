@@ -462,6 +462,31 @@ static void compare(int n, int w)
     }
 }
 
+static void compare_node(int n)
+{
+    static const enum life as_it_is[] = {
+        [REEVE_ABSENT] = GONE, [REEVE_LIVE] = LIVES, [REEVE_STALE] = SILENT, [REEVE_DEAD] = DIED, [REEVE_LEFT] = LEFT};
+    const struct fleet_node *node = fleet_node(fleet, node_names[n]);
+    const struct word *status = &model_nodes[n].status;
+    const struct word *will = &model_nodes[n].will;
+    enum life held =
+        life_of(status, will, 5000, model_holds() ? cut_at : fake.mono_ms, model_holds() ? cut_at : INT64_MAX);
+    enum life clear = life_of(status, will, 5000, fake.mono_ms, INT64_MAX);
+    enum life life =
+        !model_holds() || sighted || held == clear ? held : SILENT; // one that may be dead takes no workers
+    if (!model_nodes[n].exists) {
+        life = GONE;
+    }
+    if (node == NULL) {
+        assert_false(model_nodes[n].exists);
+        return;
+    }
+    enum life is = as_it_is[fleet_node_info(fleet, node).liveness];
+    if (is != life) {
+        fail_msg("step %d: node %s is %d, the model says %d", step_number, node_names[n], (int)is, (int)life);
+    }
+}
+
 static void settle(bool fresh_session)
 {
     int64_t look = fleet_next_look(fleet);
@@ -477,6 +502,7 @@ static void settle(bool fresh_session)
         sighted = true;
     }
     for (int n = 0; n < NODES; n++) {
+        compare_node(n);
         for (int w = 0; w < WORKERS; w++) {
             compare(n, w);
             if (sighted && model_workers[n][w].exists) {
