@@ -47,24 +47,30 @@ static struct reeve_value *with_program(const struct reeve_value *worker)
     return whole;
 }
 
-void account_check_template(const struct reeve_value *worker, bool partial, struct reeve_errors *errors)
+enum reeve_err account_check_template(const struct reeve_value *worker, bool partial, struct reeve_errors *errors)
 {
     struct reeve_spec spec;
+    size_t before = errors->errors;
     if (reeve_value_kind(worker) != REEVE_MAP) {
         if (!partial || reeve_value_kind(worker) != REEVE_NULL) {
             reeve_errors_add(errors, worker, "worker", "%s given, expected the worker to run, such as {type: trading}",
                              reeve_kind_text(reeve_value_kind(worker)));
         }
-        return;
+        return errors->errors > before ? REEVE_INVALID : REEVE_OK;
     }
     account_check_secrets(reeve_value_get(worker, "env"), "worker.env", false, errors);
     account_check_secrets(reeve_value_get(worker, "config"), "worker.config", false, errors);
     account_check_argv(reeve_value_get(worker, "command"), "worker.command", errors);
     check_taken(worker, errors);
     REEVE_VALUE_AUTO whole = partial ? with_program(worker) : NULL;
-    if (reeve_spec_decode(partial ? whole : worker, "worker", &spec, errors) == REEVE_OK) {
+    if (partial && (whole == NULL || reeve_value_built(whole) != REEVE_OK)) {
+        return REEVE_NOMEM;
+    }
+    enum reeve_err err = reeve_spec_decode(partial ? whole : worker, "worker", &spec, errors);
+    if (err == REEVE_OK) {
         reeve_spec_done(&spec);
     }
+    return err != REEVE_OK ? err : errors->errors > before ? REEVE_INVALID : REEVE_OK;
 }
 
 // ---- decoding -------------------------------------------------------------------------------------------------------
@@ -108,10 +114,13 @@ enum reeve_err reeve_account_decode(const struct reeve_value *value, struct reev
 {
     struct reeve_account account;
     enum reeve_err err = reeve_record_decode(&reeve_account_record, value, "", &account, errors);
+    // Also when the rest is wrong, so that one pass finds all mistakes.
+    enum reeve_err template =
+        err != REEVE_NOMEM ? account_check_template(reeve_value_get(value, "worker"), false, errors) : REEVE_OK;
     if (err != REEVE_OK) {
-        return err;
+        return template == REEVE_NOMEM ? template : err;
     }
-    err = settle(&account, errors);
+    err = template == REEVE_OK ? settle(&account, errors) : template;
     if (err != REEVE_OK) {
         reeve_account_done(&account);
         return err;

@@ -184,8 +184,12 @@ static enum reeve_err choose_file(const struct loader *loader, const struct reev
 
 static char *path_of(const struct reeve_account_dir *dir, const char *name)
 {
-    char *path;
-    return asprintf(&path, "%s/%s", dir->path, name) >= 0 ? path : NULL;
+    size_t size = strlen(dir->path) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path != NULL) {
+        (void)snprintf(path, size, "%s/%s", dir->path, name); // fits
+    }
+    return path;
 }
 
 static enum reeve_err take_defaults(struct loader *loader, struct reeve_value *value, bool apply,
@@ -193,11 +197,16 @@ static enum reeve_err take_defaults(struct loader *loader, struct reeve_value *v
 {
     struct account_defaults defaults;
     enum reeve_err err = reeve_record_decode(&account_defaults_record, value, "", &defaults, errors);
+    if (err == REEVE_OK) {
+        loader->dir->watch_apply = defaults.watch == 1;
+        reeve_record_done(&account_defaults_record, &defaults);
+    }
+    if (err != REEVE_NOMEM && account_check_template(reeve_value_get(value, "worker"), true, errors) == REEVE_NOMEM) {
+        err = REEVE_NOMEM;
+    }
     if (err != REEVE_OK) {
         return err;
     }
-    loader->dir->watch_apply = defaults.watch == 1;
-    reeve_record_done(&account_defaults_record, &defaults);
     reeve_account_rules_judge(loader->rules, value, true, errors);
     if (errors->errors > 0) {
         return REEVE_INVALID;

@@ -32,7 +32,8 @@ bool account_path_secret(const char *path);
 
 // ---- account.c ------------------------------------------------------------------------------------------------------
 
-// The template as a spec of its own, checked; `partial`: of the defaults, where an account says the rest.
-void account_check_template(const struct reeve_value *worker, bool partial, struct reeve_errors *errors);
+// The template as a spec of its own, checked; `partial`: of the defaults, where an account says the rest. OK, INVALID
+// or NOMEM.
+enum reeve_err account_check_template(const struct reeve_value *worker, bool partial, struct reeve_errors *errors);
 
 #endif

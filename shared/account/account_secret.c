@@ -157,6 +157,9 @@ struct reeve_value *account_mask(const struct reeve_value *account)
 {
     static const char *const hidden[] = {"env", "config"};
     REEVE_VALUE_AUTO shown = mask(account, false);
+    if (shown == NULL || reeve_value_built(shown) != REEVE_OK) {
+        return NULL; // before its parts are replaced, and with them what they remember
+    }
     struct reeve_value *worker = reeve_value_get_mut(shown, "worker");
     for (size_t i = 0; i < REEVE_ARRAY_LEN(hidden); i++) {
         const struct reeve_value *item = reeve_value_get(worker, hidden[i]);
@@ -164,7 +167,7 @@ struct reeve_value *account_mask(const struct reeve_value *account)
             (void)reeve_value_put(worker, hidden[i], mask(item, true)); /* remembered: reeve_value_built() */
         }
     }
-    return shown != NULL && reeve_value_built(shown) == REEVE_OK ? reeve_value_take(&shown) : NULL;
+    return reeve_value_built(shown) == REEVE_OK ? reeve_value_take(&shown) : NULL;
 }
 
 bool account_path_secret(const char *path)

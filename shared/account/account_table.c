@@ -142,12 +142,11 @@ static void check_require(const struct reeve_value *value, struct reeve_errors *
     }
 }
 
-static void check_common(const struct reeve_value *value, bool partial, struct reeve_errors *errors)
+static void check_common(const struct reeve_value *value, struct reeve_errors *errors)
 {
     const struct reeve_value *password = reeve_value_get(value, "password");
     account_check_secrets(password, "password", true, errors);
     check_require(value, errors);
-    account_check_template(reeve_value_get(value, "worker"), partial, errors);
 }
 
 static void check_symbols(const struct reeve_value *value, struct reeve_errors *errors)
@@ -174,7 +173,7 @@ static void check_account(const void *object, const struct reeve_value *value, c
     (void)path; // accounts are roots
     check_id(value, errors);
     check_symbols(value, errors);
-    check_common(value, false, errors);
+    check_common(value, errors);
 }
 
 static void check_defaults(const void *object, const struct reeve_value *value, const char *path,
@@ -182,7 +181,7 @@ static void check_defaults(const void *object, const struct reeve_value *value, 
 {
     (void)object;
     (void)path;
-    check_common(value, true, errors);
+    check_common(value, errors);
 }
 
 #define AT(member) offsetof(struct reeve_account, member)
