@@ -51,6 +51,7 @@ struct member *member_new(struct pool *pool, const char *name, const char *node)
     (void)snprintf(member->name, sizeof member->name, "%s", name); /* names */
     (void)snprintf(member->node, sizeof member->node, "%s", node);
     member->granted_mono = reeve_clock_mono_ms(); // a former manager may have granted until just now
+    member->known_since_mono = member->granted_mono;
     if (reeve_map_put(pool->members, name, member, NULL) != REEVE_OK) {
         free(member);
         return NULL;
@@ -85,6 +86,7 @@ void member_store(struct member *member)
     reeve_put_int(row, "leave_by_at", member->leave_by_at);
     reeve_put_bool(row, "force", member->force);
     reeve_put_bool(row, "failed_update", member->failed_update);
+    reeve_put_bool(row, "restart_due", member->restart_due);
     reeve_put_str_opt(row, "cause", member->cause);
     (void)store_put(member->pool->pools->manager->store, STORE_MEMBER, row_key(key, member), row,
                     NULL); /* a failure breaks the turn: the commit tells */
@@ -450,9 +452,10 @@ static void look_for_return(struct member *member, const struct seen *seen, int6
 static bool may_remove(struct member *member, const struct seen *seen)
 {
     struct pool *pool = member->pool;
+    bool held = member->lease_id[0] != '\0';
     bool in_the_way = seen->ready && seen->speaks && seen->info.availability != REEVE_AVAILABILITY_NONE &&
                       (seen->busy || seen->unsafe);
-    if (member->force || !in_the_way) {
+    if (member->force || !(in_the_way || held)) {
         return true;
     }
     bool late = reeve_clock_wall_ms() >= member->leave_by_at;
@@ -460,7 +463,7 @@ static bool may_remove(struct member *member, const struct seen *seen)
         if (late && !alarm_is_open(pool->pools->manager, "drain_late", member->name)) {
             alarm_open(pool->pools->manager, "drain_late", member->name, ALARM_WARNING, NULL,
                        "pool %s waits for %s/%s: %s", pool->name, member->node, member->name,
-                       seen->unsafe ? "not safe to stop" : "busy");
+                       seen->unsafe ? "not safe to stop" : seen->busy ? "busy" : "acquired");
         }
         return false;
     }
@@ -470,13 +473,17 @@ static bool may_remove(struct member *member, const struct seen *seen)
     return true;
 }
 
-// Drains first: from then on it takes no work, so what is seen idle stays idle.
+// Drains first: from then on it takes no work, so what is seen idle stays idle. Whoever acquired it goes on until the lease ends.
 static bool drains_first(struct member *member, const struct seen *seen)
 {
-    bool can = seen->ready && seen->speaks && seen->info.availability != REEVE_AVAILABILITY_NONE;
-    if (member->force || !can || member->drained || seen->info.availability == REEVE_AVAILABILITY_DRAINING) {
+    bool held = member->lease_id[0] != '\0' && reeve_clock_wall_ms() < member->leave_by_at;
+    bool can = seen->ready && seen->speaks && seen->info.availability != REEVE_AVAILABILITY_NONE && !held;
+    bool heard = member->drained && member->drain_run == seen->info.run;
+    if (member->force || !can || heard || seen->info.availability == REEVE_AVAILABILITY_DRAINING) {
         return false;
     }
+    member->drained = false;
+    member->drain_run = seen->info.run;
     send_drain(member);
     return true;
 }

@@ -48,13 +48,18 @@ struct member {
     int64_t leave_by_at;     // LEAVING: when `drain.then` decides
     bool force;              // LEAVING: at once
     bool failed_update;      // counted as a failure of the update
+    bool restart_due;        // released: nobody takes it before its restart is done
     char cause[128];         // why it leaves or was lost
     // of this process only:
     enum member_step step;
     int64_t order;           // number of the batch under way
     int64_t retry_mono;      // no order before
     int tries;
-    bool drained;
+    int64_t drain_run;       // the run that was asked to drain
+    bool drained;            // and that it has heard: another run has not
+    bool proven;             // was healthy for as long as an update wants it
+    int64_t restart_mono;     // restart_due: not asked before; INT64_MAX = under way
+    int64_t known_since_mono; // placed, or loaded by this manager
     int64_t away_since_mono; // out of reach; 0 = it is not
     int64_t node_live_since_mono;
     int64_t granted_mono;    // last lease granted; after a restart the time of loading
@@ -94,6 +99,7 @@ struct pool {
     int64_t decided_mono, decision_at;
     char unplaceable[256];       // why the last placement failed; "" = it did not
     int64_t place_retry_mono;
+    int64_t blind_mono;          // when nothing could be known of the fleet last
     uint64_t published;          // digest of the status
     bool spec_dirty;
 };
@@ -161,6 +167,8 @@ void pool_reconcile(struct pool *pool);
 ptrdiff_t pool_place(const struct pool *pool, const char *region, struct place_node **ret_nodes, struct place_score **ret_scores,
                      size_t *ret_len);
 int64_t pool_create(struct pool *pool, const char *region, int64_t count); // how many were placed
+// Where the workers that `spec` still lacks would go, all of them when they are replaced; nothing is changed. `pool` NULL: a new one.
+struct reeve_value *pool_plan(const struct pools *pools, const struct pool *pool, const struct reeve_pool_spec *spec, bool rolling);
 
 // ---- update.c ---------------------------------------------------------------------------------------------------
 void pool_update_begin(struct pool *pool, int64_t version, const char *cause);
@@ -170,6 +178,7 @@ bool pool_outdated(const struct member *member);
 enum reeve_err pool_version_put(struct pool *pool, const char *by, bool good);
 struct reeve_value *pool_version_template(const struct pool *pool, int64_t version); // caller frees; NULL
 struct reeve_value *pool_update_value(const struct pool *pool);                      // for the status; NULL = none
+bool member_healthy_for(const struct member *member, const struct seen *seen, int64_t ms); // without a break until now
 
 // ---- scaling.c --------------------------------------------------------------------------------------------------
 enum reeve_err scaling_start(struct pools *pools, struct reeve_why *why); // subscribes
