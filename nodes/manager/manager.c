@@ -45,7 +45,7 @@ static void publish_status(struct manager *manager, bool goodbye)
     reeve_put_bool(status, "fleet_stopped", hold_fleet_stopped(manager->holds));
     (void)snprintf(topic, sizeof topic, "manager/%s/status", manager->config.manager.name); /* a name */
     // A goodbye stays: it has no successor that would renew it.
-    manager_publish(manager, LEAVING_RECORD, topic, status, goodbye ? 0 : 3 * manager->config.manager.heartbeat_ms);
+    manager_publish(manager, LEAVING_STATUS, topic, status, goodbye ? 0 : 3 * manager->config.manager.heartbeat_ms);
 }
 
 // ---- the session ------------------------------------------------------------------------------------------------

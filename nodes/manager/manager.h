@@ -77,8 +77,9 @@ void manager_tick_soon(struct manager *manager);
 
 // What leaves after this turn's commit, in the order in which it was said. `topic` is below the root.
 // Bounded: what finds no room is refused and counted.
-enum leaving_kind { LEAVING_RECORD, LEAVING_EVENT, LEAVING_BULK };
+enum leaving_kind { LEAVING_STATUS, LEAVING_RECORD, LEAVING_EVENT, LEAVING_BULK };
 // A retained record (value NULL: the tombstone), an event (QoS 1), or QoS 0. `value` is taken. expiry_ms 0 = none.
+// LEAVING_STATUS is the manager's own record: it does not wait for records that were said before.
 void manager_publish(struct manager *manager, enum leaving_kind kind, const char *topic, struct reeve_value *value,
                      int64_t expiry_ms);
 // {seq at epoch kind ...detail} on pool/<pool>/event and so on; `detail` is taken (MAP or NULL). Also one line of the log.

@@ -7,16 +7,20 @@
 #include "pool.h"
 
 #include <reeve/clock.h>
+#include <reeve/codec.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STORE_RETRY_MS 5000
+// Records that the bus has at once: two of its windows. What goes before everything else there must not be so much that
+// replies wait for it, nor be held in memory twice.
+#define ON_BUS_MAX 400
 
 struct item { // one thing that leaves, or happens, after the commit
     enum leaving_kind kind;
     char *topic; // below the root; NULL: `fn` is called
-    struct reeve_value *value;
+    size_t len;  // of the record, behind the topic's NUL; 0 = the tombstone
     int64_t expiry_ms;
     void (*fn)(struct manager *manager, bool committed, void *arg);
     void *arg;
@@ -31,6 +35,7 @@ struct turn {
     uv_prepare_t prepare;
     struct items said;    // in this turn
     struct items waiting; // committed, and waiting for room on the bus
+    size_t on_bus;        // records that the bus has and has not settled
     bool failing;
     int64_t failed_mono;
     uint64_t refused;
@@ -39,7 +44,6 @@ struct turn {
 static void item_done(struct item *item)
 {
     free(item->topic);
-    reeve_value_free(item->value);
 }
 
 static bool push(struct items *queue, const struct item *item)
@@ -75,12 +79,33 @@ static void clear(struct items *queue)
 
 // ---- saying -----------------------------------------------------------------------------------------------------
 
+// As bytes, at once: a tree takes many times the room, and very many may wait.
+static bool make_item(struct item *item, const char *topic, const struct reeve_value *value)
+{
+    REEVE_BUF_AUTO bytes = REEVE_BUF_INIT(0);
+    size_t topic_size = strlen(topic) + 1;
+    if (value != NULL && (reeve_value_built(value) != REEVE_OK || reeve_msgpack_write(value, &bytes) != REEVE_OK)) {
+        return false;
+    }
+    item->topic = malloc(topic_size + bytes.len);
+    if (item->topic == NULL) {
+        return false;
+    }
+    memcpy(item->topic, topic, topic_size);
+    if (bytes.len > 0) {
+        memcpy(item->topic + topic_size, bytes.data, bytes.len);
+    }
+    item->len = bytes.len;
+    return true;
+}
+
 void manager_publish(struct manager *manager, enum leaving_kind kind, const char *topic, struct reeve_value *value,
                      int64_t expiry_ms)
 {
     struct turn *turn = manager->turn;
-    struct item item = {.kind = kind, .topic = strdup(topic), .value = value, .expiry_ms = expiry_ms};
-    bool whole = item.topic != NULL && (value == NULL || reeve_value_built(value) == REEVE_OK);
+    struct item item = {.kind = kind, .expiry_ms = expiry_ms};
+    bool whole = make_item(&item, topic, value);
+    reeve_value_free(value);
     if (turn->waiting.len - turn->waiting.head >= TURN_WAITING_MAX || !whole || !push(&turn->said, &item)) {
         turn->refused++;
         item_done(&item);
@@ -116,25 +141,49 @@ void manager_after_commit(struct manager *manager, void (*fn)(struct manager *ma
 
 static enum reeve_bus_class class_of(enum leaving_kind kind)
 {
-    static const enum reeve_bus_class classes[] = {
-        [LEAVING_RECORD] = REEVE_BUS_STATE, [LEAVING_EVENT] = REEVE_BUS_EVENT, [LEAVING_BULK] = REEVE_BUS_BULK};
+    static const enum reeve_bus_class classes[] = {[LEAVING_STATUS] = REEVE_BUS_STATE,
+                                                   [LEAVING_RECORD] = REEVE_BUS_STATE,
+                                                   [LEAVING_EVENT] = REEVE_BUS_EVENT,
+                                                   [LEAVING_BULK] = REEVE_BUS_BULK};
     return classes[kind];
 }
 
+static void send_waiting(struct turn *turn);
+
+static void on_settled(struct reeve_bus *bus, enum reeve_err err, const struct reeve_why *why, void *arg)
+{
+    (void)bus;
+    (void)why;
+    struct turn *turn = arg;
+    turn->on_bus--;
+    if (err == REEVE_OK) { // else the session is over, or this program is
+        send_waiting(turn);
+    }
+}
+
 // LIMIT: there is no room, the item stays.
-static enum reeve_err send_item(struct manager *manager, const struct item *item)
+static enum reeve_err send_item(struct turn *turn, const struct item *item)
 {
     char topic[REEVE_TOPIC_SIZE];
     struct reeve_why why = {0};
+    struct manager *manager = turn->manager;
+    bool record = class_of(item->kind) == REEVE_BUS_STATE;
+    if (item->kind == LEAVING_RECORD && turn->on_bus >= ON_BUS_MAX && !manager->leaving) {
+        return REEVE_LIMIT; // on_settled() goes on
+    }
     const struct reeve_bus_message message = {
         .topic = reeve_topic_make(topic, manager->config.manager.root, "%s", item->topic),
+        .payload = item->len > 0 ? item->topic + strlen(item->topic) + 1 : NULL,
+        .payload_len = item->len,
         .qos = item->kind == LEAVING_BULK ? 0 : 1,
-        .retain = item->kind == LEAVING_RECORD,
+        .retain = record,
         .class = class_of(item->kind),
-        .expiry_ms = item->expiry_ms};
-    enum reeve_err err = item->value != NULL
-                             ? reeve_bus_publish_value(manager->bus, &message, item->value, &why)
-                             : reeve_bus_publish(manager->bus, &message, &why);
+        .expiry_ms = item->expiry_ms,
+        .result = record ? on_settled : NULL,
+        .arg = turn};
+    turn->on_bus += record ? 1 : 0; // before: the result may come from inside
+    enum reeve_err err = reeve_bus_publish(manager->bus, &message, &why);
+    turn->on_bus -= record && err != REEVE_OK ? 1 : 0;
     if (err != REEVE_OK && err != REEVE_LIMIT && err != REEVE_OFFLINE) {
         reeve_log(REEVE_LOG_WARNING, "publish", "topic=%s error=\"%s\" ignoring", topic, why.text);
     }
@@ -144,7 +193,7 @@ static enum reeve_err send_item(struct manager *manager, const struct item *item
 static void send_waiting(struct turn *turn)
 {
     struct items *queue = &turn->waiting;
-    while (queue->head < queue->len && send_item(turn->manager, &queue->items[queue->head]) == REEVE_OK) {
+    while (queue->head < queue->len && send_item(turn, &queue->items[queue->head]) == REEVE_OK) {
         item_done(&queue->items[queue->head++]);
     }
     if (queue->head == queue->len) {
@@ -200,7 +249,8 @@ static void tell_store(struct turn *turn, bool ok, const struct reeve_why *why)
                   ok ? "state=recovered" : "state=failing error=\"%s\" retrying", ok ? "" : why->text);
     }
     if (!ok && reload(manager, &reloaded) != REEVE_OK) {
-        // Memory that is neither the old nor the new state would act on what nobody decided: leave, and be started again.
+        // Memory that is neither the old nor the new state would act on what nobody decided: leave, and be started
+        // again.
         reeve_log(REEVE_LOG_ERROR, "store", "reload=\"%s\" leaving", reloaded.text);
         manager->exit_code = EXIT_FAILURE;
         manager_leave(manager);
@@ -214,7 +264,8 @@ static void settle(struct turn *turn, struct items *said, bool committed)
         if (item->topic == NULL) {
             continue;
         }
-        if (!committed || !push(&turn->waiting, item)) {
+        bool sent = committed && item->kind == LEAVING_STATUS && send_item(turn, item) == REEVE_OK;
+        if (!committed || sent || !push(&turn->waiting, item)) {
             item_done(item);
         }
         item->topic = NULL;
