@@ -11,10 +11,10 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 BIN = pathlib.Path(os.environ.get("REEVE_BIN", HERE.parents[1] / "build/dev/bin"))
 WORKERS, ROUNDS = 200, 20
-MEASURES = {"start_known", "start_stats", "start_verdicts", "rss_start", "cpu_manager", "cpu_broker", "cpu_simulated",
+MEASURES = {"start_known", "start_stats", "start_verdicts", "start_messages", "rss_start", "cpu_manager", "cpu_broker", "cpu_simulated",
             "heartbeats", "will_verdict", "will_broker", "will_manager", "will_back", "burst_verdict", "query_stats",
             "query_list", "query_find", "stop_tenth", "start_tenth", "stop_all", "start_all", "rss_steady",
-            "restart_known", "restart_stats", "rss_end"}
+            "restart_known", "restart_stats", "restart_messages", "rss_end"}
 PHASES = {"start", "steady", "wills", "burst", "back_after_burst", "stop_tenth", "start_tenth", "stop_all", "start_all",
           "restart", "back_after_restart"}
 

@@ -62,6 +62,8 @@ enum reeve_err fleet_start_manager(struct fleet_bench *fleet, struct reeve_why *
 enum reeve_err fleet_tell(struct fleet_bench *fleet, const char *verb, int worker, struct reeve_why *why);
 // Waits until all that the simulation has published is with the broker.
 enum reeve_err fleet_settle(struct fleet_bench *fleet, struct reeve_why *why);
+// Waits until no verdict has come for longer than a manager holds back what it concludes.
+enum reeve_err fleet_quiet(struct fleet_bench *fleet, struct reeve_why *why);
 // Lets `ms` pass, listening.
 enum reeve_err fleet_pass(struct fleet_bench *fleet, int64_t ms, struct reeve_why *why);
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define LEAVE_MS 20000
+#define QUIET_MS 6000 // longer than a manager holds its verdicts after a start
 
 // ---- the truth ------------------------------------------------------------------------------------------------
 
@@ -119,6 +120,26 @@ enum reeve_err fleet_pass(struct fleet_bench *fleet, int64_t ms, struct reeve_wh
         err = bench_wait(&fleet->bench, is_past, &until_mono, "time passes", why);
     }
     return err;
+}
+
+struct quiet {
+    uint64_t verdicts;
+    int64_t since_mono;
+};
+
+static bool is_quiet(struct bench *bench, const void *arg)
+{
+    struct quiet *quiet = (struct quiet *)(uintptr_t)arg; // ours: see below
+    if (quiet->verdicts != fleet_of(bench)->verdicts) {
+        *quiet = (struct quiet){fleet_of(bench)->verdicts, reeve_clock_mono_ms()};
+    }
+    return reeve_clock_mono_ms() - quiet->since_mono >= QUIET_MS;
+}
+
+enum reeve_err fleet_quiet(struct fleet_bench *fleet, struct reeve_why *why)
+{
+    struct quiet quiet = {fleet->verdicts, reeve_clock_mono_ms()};
+    return bench_wait(&fleet->bench, is_quiet, &quiet, "no verdict changes any more", why);
 }
 
 // ---- the manager ----------------------------------------------------------------------------------------------

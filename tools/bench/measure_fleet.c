@@ -22,6 +22,14 @@ static struct series start_known =
 static struct series start_stats = MS("start_stats", 0, GOAL_MAX, "... -> `stats` has every worker");
 static struct series start_verdicts =
     MS("start_verdicts", 0, GOAL_MAX, "... -> a subscriber has a verdict on every worker");
+static struct series start_messages = {.name = "start_messages",
+                                       .what = "verdicts published by the first manager until it was quiet",
+                                       .unit = "messages",
+                                       .scale = 1};
+static struct series restart_messages = {.name = "restart_messages",
+                                         .what = "verdicts published from SIGKILL to the audit, 5 workers were cut",
+                                         .unit = "messages",
+                                         .scale = 1};
 static struct series restart_known =
     MS("restart_known", 1000, GOAL_MAX, "exec after SIGKILL -> status says that the fleet is known");
 static struct series restart_stats =
@@ -93,6 +101,11 @@ enum reeve_err measure_first_start(struct fleet_bench *fleet, struct report *rep
         add_between(&start_verdicts, began_ns, reeve_clock_mono_ns());
         err = fleet_audit(fleet, report, "start", why);
     }
+    if (err == REEVE_OK) {
+        err = fleet_quiet(fleet, why); // health is judged once the manager has heard everybody
+    }
+    series_add(&start_messages, (int64_t)fleet->verdicts);
+    report_series(report, &start_messages);
     report_series(report, &start_known);
     report_series(report, &start_stats);
     report_series(report, &start_verdicts);
@@ -114,6 +127,7 @@ static enum reeve_err restart(struct fleet_bench *fleet, struct report *report, 
 {
     enum { BEFORE = 3, MEANWHILE = 2 };
     int64_t began_ns = 0;
+    uint64_t verdicts = fleet->verdicts;
     enum reeve_err err = tell_some(fleet, "cut", 0, BEFORE, why);
     if (err == REEVE_OK) {
         err = fleet_pass(fleet, 100, why);
@@ -131,6 +145,7 @@ static enum reeve_err restart(struct fleet_bench *fleet, struct report *report, 
     if (err == REEVE_OK) {
         err = fleet_audit(fleet, report, "restart", why);
     }
+    series_add(&restart_messages, (int64_t)(fleet->verdicts - verdicts));
     if (err == REEVE_OK) {
         err = tell_some(fleet, "back", 0, BEFORE + MEANWHILE, why);
     }
@@ -145,6 +160,7 @@ enum reeve_err measure_restarts(struct fleet_bench *fleet, struct report *report
     }
     report_series(report, &restart_known);
     report_series(report, &restart_stats);
+    report_series(report, &restart_messages);
     return err;
 }
 
@@ -206,7 +222,10 @@ static enum reeve_err burst(struct fleet_bench *fleet, struct report *report, st
     if (err == REEVE_OK) {
         err = fleet_audit(fleet, report, "burst", why);
     }
-    return err == REEVE_OK ? tell_some(fleet, "back", 0, count, why) : err;
+    if (err == REEVE_OK) {
+        err = tell_some(fleet, "back", 0, count, why);
+    }
+    return err == REEVE_OK ? fleet_audit(fleet, report, "back_after_burst", why) : err;
 }
 
 enum reeve_err measure_wills(struct fleet_bench *fleet, struct report *report, struct reeve_why *why)
@@ -221,9 +240,6 @@ enum reeve_err measure_wills(struct fleet_bench *fleet, struct report *report, s
     }
     for (int i = 0; err == REEVE_OK && i < 3; i++) {
         err = burst(fleet, report, why);
-    }
-    if (err == REEVE_OK) {
-        err = fleet_audit(fleet, report, "back_after_burst", why);
     }
     report_series(report, &will_verdict);
     report_series(report, &will_broker);
