@@ -47,13 +47,13 @@ enum reeve_err asking_order(struct asking *asking, const char *part, const char 
     return err == REEVE_OK ? orders_perform(ret, &asking->session, NULL, why) : err;
 }
 
-// "pool swap: rejected: ..." is said once, with what went wrong on the way in the place of the phase.
+// "pool scale: rejected: no pool ...", with what went wrong on the way in the place of the phase.
 static int fail_order(const struct invocation *inv, const struct orders *orders)
 {
     REEVE_ASSERT(orders->len > 0);
     const struct order *order = orders->items[0];
     const char *phase = order->err == REEVE_OK ? reeve_phase_text(order->phase) : reeve_err_text(order->err);
-    return output_fail(inv, orders_exit(orders), "%s: %s: %s", order->about, phase,
+    return output_fail(inv, orders_exit(orders), "%s: %s: %s", inv->command->name, phase,
                        order->message[0] != '\0' ? order->message : order->code);
 }
 
@@ -177,7 +177,7 @@ static int tell_text(const struct invocation *inv, const struct orders *orders, 
         }
         question->show(inv, order->result);
         if (!order_done(order) && question->judge == NULL && fflush(stdout) == 0) { // else it has been said
-            output_note("%s %s: %s: %s", orders->op, order->about, reeve_phase_text(order->phase), order->message);
+            output_note("%s: %s: %s", inv->command->name, reeve_phase_text(order->phase), order->message);
         }
     } else {
         orders_print(orders);
@@ -185,12 +185,12 @@ static int tell_text(const struct invocation *inv, const struct orders *orders, 
     return fflush(stdout) == 0 ? exit_code : EXIT_REFUSED;
 }
 
-static int judge(const struct orders *orders, const struct question *question)
+static int judge(const struct invocation *inv, const struct orders *orders, const struct question *question)
 {
     REEVE_ASSERT(orders->len > 0);
     int exit_code = orders_exit(orders);
     bool asked = exit_code == EXIT_DONE && question->judge != NULL && !orders->no_wait && !orders->dry_run;
-    return asked ? question->judge(orders->items[0]->result) : exit_code;
+    return asked ? question->judge(inv, orders->items[0]->result) : exit_code;
 }
 
 // For people what was done comes first, and then the wait; programs get it all at the end.
@@ -198,7 +198,7 @@ static int tell(struct asking *asking, const struct orders *orders, const struct
 {
     REEVE_ASSERT(orders->items != NULL);
     const struct invocation *inv = asking->inv;
-    int exit_code = judge(orders, question);
+    int exit_code = judge(inv, orders, question);
     const struct order *order = orders->items[0];
     bool json = opt_given(inv, OPT_JSON);
     bool waits = exit_code == EXIT_DONE && question->wait != NULL && opt_given(inv, OPT_WAIT) && !orders->no_wait &&

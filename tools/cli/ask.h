@@ -53,7 +53,7 @@ struct question {
     // For people: what the result says, to stdout. NULL = a line with the message.
     void (*show)(const struct invocation *inv, const struct reeve_value *result);
     // Exit code of an answer that was `done`: not all that was asked for may have been. NULL = 0.
-    int (*judge)(const struct reeve_value *result);
+    int (*judge)(const struct invocation *inv, const struct reeve_value *result);
     // After it was done, with --wait: until all of it is ready. The exit code.
     int (*wait)(struct asking *asking, const struct reeve_value *result);
     // Asked before it is sent, on a terminal and without --yes: "stop all 217 workers". NULL = not asked.

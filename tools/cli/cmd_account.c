@@ -218,8 +218,9 @@ static void show_validated(const struct invocation *inv, const struct reeve_valu
                  warnings == 1 ? "" : "s");
 }
 
-static int judge_validated(const struct reeve_value *result)
+static int judge_validated(const struct invocation *inv, const struct reeve_value *result)
 {
+    (void)inv;
     return reeve_get_int(result, "invalid", 0) == 0 ? EXIT_DONE : EXIT_REFUSED;
 }
 
@@ -273,8 +274,9 @@ static void show_acted(const struct invocation *inv, const struct reeve_value *r
     output_print("\n");
 }
 
-static int judge_acted(const struct reeve_value *result)
+static int judge_acted(const struct invocation *inv, const struct reeve_value *result)
 {
+    (void)inv;
     return reeve_get_int(result, "failed", 0) == 0 ? EXIT_DONE : EXIT_REFUSED;
 }
 
@@ -375,7 +377,7 @@ static const struct account_command {
     const char *pages; // of the result: a list that may come in pages
     enum reeve_err (*put)(const struct invocation *inv, struct reeve_value *args, struct reeve_why *why);
     void (*show)(const struct invocation *inv, const struct reeve_value *result);
-    int (*judge)(const struct reeve_value *result);
+    int (*judge)(const struct invocation *inv, const struct reeve_value *result);
     unsigned flags;
     bool timed;  // the op takes `timeout`
     bool of_one; // goes to the account's own topic

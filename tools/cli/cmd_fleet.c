@@ -244,10 +244,24 @@ static void show_stopped(const struct invocation *inv, const struct reeve_value 
     show_unreachable(reeve_value_get(result, "unreachable_nodes"));
 }
 
-static int judge_all(const struct reeve_value *result)
+static int64_t total_of(const struct reeve_value *result)
+{
+    static const char *const keys[] = {"stopped", "done", "refused", "unreachable", "waiting"};
+    int64_t total = failed_of(result);
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(keys); i++) {
+        total += reeve_get_int(result, keys[i], 0);
+    }
+    return total;
+}
+
+static int judge_all(const struct invocation *inv, const struct reeve_value *result)
 {
     bool all = reeve_get_int(result, "refused", 0) == 0 && reeve_get_int(result, "unreachable", 0) == 0 &&
                failed_of(result) == 0;
+    if (total_of(result) == 0 && !opt_given(inv, OPT_ALL)) {
+        output_note("no worker fits; `reeve fleet ls` shows those there are");
+        return EXIT_REFUSED;
+    }
     return all ? EXIT_DONE : EXIT_REFUSED;
 }
 
@@ -257,7 +271,7 @@ static const struct fleet_command {
     const char *op;
     enum reeve_err (*put)(const struct invocation *inv, struct reeve_value *args, struct reeve_why *why);
     void (*show)(const struct invocation *inv, const struct reeve_value *result);
-    int (*judge)(const struct reeve_value *result);
+    int (*judge)(const struct invocation *inv, const struct reeve_value *result);
     void (*confirm)(const struct reeve_value *manager_status, struct reeve_buf *text); // with --all
     unsigned flags;
     bool timed; // the op takes `timeout`

@@ -43,8 +43,9 @@ static void show_checked(const struct invocation *inv, const struct reeve_value 
                  report != NULL && report[0] != '\0' ? ":\n" : "", report != NULL ? report : "");
 }
 
-static int judge_checked(const struct reeve_value *result)
+static int judge_checked(const struct invocation *inv, const struct reeve_value *result)
 {
+    (void)inv;
     return reeve_get_bool(result, "ok", false) ? EXIT_DONE : EXIT_REFUSED;
 }
 
@@ -222,7 +223,7 @@ int cmd_manager_ls(const struct invocation *inv)
 static const struct manager_command {
     const char *command, *op;
     void (*show)(const struct invocation *inv, const struct reeve_value *result);
-    int (*judge)(const struct reeve_value *result);
+    int (*judge)(const struct invocation *inv, const struct reeve_value *result);
     unsigned flags;
 } manager_commands[] = {
     {"manager show", "describe", show_described, NULL, ASK_READS},

@@ -97,6 +97,10 @@ static void show_lease(const struct invocation *inv, const struct reeve_value *r
     const char *lease_id = reeve_get_str(result, "lease_id");
     int64_t until = reeve_get_int(result, "until", 0);
     char text[REEVE_UNITS_TEXT_LEN];
+    if (worker == NULL && lease_id == NULL && until == 0) { // a dry run
+        output_print("no worker of pool %s is free now\n", inv->args[0]);
+        return;
+    }
     if (worker != NULL) {
         output_print("%s/%s", node != NULL ? node : "?", worker);
     } else {
@@ -106,7 +110,7 @@ static void show_lease(const struct invocation *inv, const struct reeve_value *r
         output_print(": lease %s", lease_id);
     }
     if (until > 0) {
-        int64_t left_ms = until - reeve_clock_wall_ms();
+        int64_t left_ms = (until - reeve_clock_wall_ms() + 500) / 1000 * 1000; // without the way of the answer
         output_print("%s for %s", lease_id != NULL ? "," : ": yours",
                      reeve_duration_human(left_ms > 0 ? left_ms : 0, text));
     }

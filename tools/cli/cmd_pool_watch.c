@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <reeve/str.h>
+#include <string.h>
 
 static void put_event(const struct reeve_topic *topic, const struct reeve_value *event)
 {
@@ -27,7 +28,10 @@ static void put_status(const struct reeve_topic *topic, const struct reeve_value
     output_colour(&out, COLOUR_BOLD, topic->client);
     reeve_buf_printf(&out, " %" PRId64 " of %" PRId64 " ready, %" PRId64 " busy", reeve_get_int(status, "ready", 0),
                      reeve_get_int(status, "size", 0), reeve_get_int(status, "busy", 0));
-    follow_put_text(&out, reeve_get_str(status, "why"), "  ");
+    const char *why = reeve_get_str(status, "why");
+    if (why == NULL || strstr(why, " ready") == NULL) { // else it says the same
+        follow_put_text(&out, why, "  ");
+    }
     reeve_buf_puts(&out, "\n");
     (void)output_write(&out); /* a closed pipe ends the program */
 }

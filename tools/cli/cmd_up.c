@@ -19,7 +19,7 @@
 
 #define READY_PRESET_MS 60000  // a first start on a slow machine, with a worker or two
 #define PORT_RETRY_MS   8000   // a broker that took its port answers far earlier
-#define MANAGER_MS      20000  // a manager answers within a second; without one the site is still of use
+#define MANAGER_MS      10000  // a manager answers within a second; without one the site is still of use
 #define LEAVE_MS        120000 // the sum of what stopping workers may take, grace times and all
 #define RESTART_MIN_MS  200    // of a daemon that died
 #define RESTART_MAX_MS  10000

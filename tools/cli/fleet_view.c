@@ -239,7 +239,8 @@ static void stats_table(const struct reeve_value *groups, const char *title)
         {title, false}, {"TOTAL", true}, {"ALIVE", true}, {"IDLE", true}, {"PROCESSING", true}};
     static const char *const keys[] = {"total", "alive", "idle", "processing"};
     TABLE_AUTO table = {0};
-    if (reeve_value_len(groups) == 0) {
+    bool says_nothing = reeve_value_len(groups) == 1 && strcmp(reeve_value_key(groups, 0), "none") == 0;
+    if (reeve_value_len(groups) == 0 || says_nothing) {
         return;
     }
     table_init(&table, columns, REEVE_ARRAY_LEN(columns));

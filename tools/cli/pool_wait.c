@@ -28,10 +28,11 @@ struct waiting {
 static bool is_reached(const struct pool_goal *goal, const struct reeve_value *status)
 {
     int64_t size = reeve_get_int(status, "size", -1);
-    bool settled = reeve_get_int(status, "starting", 0) == 0 && reeve_get_int(status, "leaving", 0) == 0 &&
-                   reeve_value_get(status, "update") == NULL;
+    int64_t ready = reeve_get_int(status, "ready", -1);
+    bool settled = reeve_get_int(status, "starting", 0) == 0 && reeve_get_int(status, "leaving", 0) == 0;
+    bool rolled_out = size == 0 || reeve_value_get(status, "update") == NULL; // nobody is left to be updated
     return reeve_get_int(status, "version", -1) == goal->version && (goal->size < 0 || size == goal->size) && settled &&
-           reeve_get_int(status, "ready", -1) >= size;
+           rolled_out && (size == 0 ? ready == 0 : ready >= size);
 }
 
 static void put_progress(const struct waiting *waiting, struct reeve_buf *out)

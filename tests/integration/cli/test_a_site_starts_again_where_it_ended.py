@@ -158,7 +158,7 @@ def test_the_older_forms_of_configuration_load(make_site, tmp_path):
     profile.chmod(0o600)
     listed = json.loads(subprocess.run([harness.BIN / "reeve", "ls", "--json", "--profile", profile], capture_output=True,
                                        text=True, check=True).stdout)
-    assert [w["name"] for w in listed["workers"]] == ["broker"]
+    assert [w["name"] for w in listed["workers"]] == ["broker", "manager"]
     # An operator steers what is there, and defines nothing.
     done = subprocess.run([harness.BIN / "reeve", "apply", "-f", "-", "--node", site.node, "--profile", profile],
                           input=json.dumps({"name": "x", "command": ["sleep", "1"]}), capture_output=True, text=True)

@@ -56,7 +56,7 @@ def test_ls_shows_the_verdicts(site, workers):
 
 
 def test_ls_looks_with_a_viewers_eyes_as_well(site, workers):
-    assert [w["name"] for w in site.json("ls", "--user", "viewer")["workers"]] == ["broker", "probe-1", "swap-1", "swap-2"]
+    assert [w["name"] for w in site.json("ls", "--user", "viewer")["workers"]] == ["broker", "manager", "probe-1", "swap-1", "swap-2"]
 
 
 def test_show_tells_everything_about_one(site, workers):
@@ -236,13 +236,13 @@ def test_node_commands(site):
     assert site.json("node", "ls")["nodes"][0]["state"] == "draining"
     assert outcome(site, "start", "broker", check=1)["phase"] == "rejected"
     assert outcome(site, "node", "undrain", site.node)["phase"] == "done"
-    assert outcome(site, "node", "reload")["result"]["unchanged"] == ["broker"]
+    assert outcome(site, "node", "reload")["result"]["unchanged"] == ["broker", "manager"]
 
 
 def test_doctor_finds_a_healthy_site_healthy(site):
     report = site.json("doctor")
     assert report["ok"] and {f["level"] for f in report["findings"]} <= {"ok", "warn"}
-    assert {"broker", "credentials", "node", "commands", "clock", "files", "disk", "mosquitto"} <= \
+    assert {"broker", "credentials", "node", "manager", "commands", "clock", "files", "disk", "mosquitto"} <= \
         {f["check"] for f in report["findings"]}
     text = site.reeve("doctor").stdout
     assert "ok    broker" in text
