@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAIT_MAX_MS (10LL * 60 * 1000)
+#define WAIT_MAX_MS      (10LL * 60 * 1000)
+#define RESTART_RETRY_MS 1000
 
 void acquisition_free(void *acquisition)
 {
@@ -46,14 +47,40 @@ static struct member *member_held(const struct pools *pools, const struct acquis
 
 // ---- the end of one ---------------------------------------------------------------------------------------------------
 
-static void restart_worker(struct member *member)
+static void restart_ended(struct manager *manager, const struct order *order, enum reeve_err err,
+                          const struct reeve_reply *reply)
 {
-    struct order order = {.op = "restart"};
-    (void)snprintf(order.node, sizeof order.node, "%s", member->node); /* names */
-    (void)snprintf(order.worker, sizeof order.worker, "%s", member->name);
-    struct reeve_why why = {0};
-    if (order_send(member->pool->pools->manager, &order, &why) != REEVE_OK) {
+    (void)err;
+    struct pool *pool = pool_find(manager->pools, order->subject);
+    struct member *member = pool != NULL ? reeve_map_get(pool->members, order->worker) : NULL;
+    if (member == NULL || !member->restart_due || strcmp(member->node, order->node) != 0) {
+        return;
+    }
+    member->restart_mono = reeve_clock_mono_ms() + RESTART_RETRY_MS;
+    if (reply != NULL && reply->phase == REEVE_PHASE_DONE) {
+        member->restart_due = false;
+        member_store(member);
+    } else if (reply != NULL) {
         member_leave(member, true, "it could not be restarted after its release"); // never reused as it is
+    } // no answer: asked again
+    pool_changed(pool);
+}
+
+// By level: what is due is stored, so that a manager that dies meanwhile asks again.
+static void restart_released(struct pools *pools)
+{
+    int64_t now = reeve_clock_mono_ms();
+    for (struct reeve_map_iter it = {0}; reeve_map_next(pools->workers, &it);) {
+        struct member *member = it.value;
+        if (!member->restart_due || member->state != MEMBER_ACTIVE || now < member->restart_mono || pool_halted(member->pool)) {
+            continue;
+        }
+        struct order order = {.op = "restart", .end = restart_ended};
+        (void)snprintf(order.node, sizeof order.node, "%s", member->node); /* names */
+        (void)snprintf(order.worker, sizeof order.worker, "%s", member->name);
+        (void)snprintf(order.subject, sizeof order.subject, "%s", member->pool->name);
+        bool sent = order_send(pools->manager, &order, NULL) == REEVE_OK;
+        member->restart_mono = sent ? INT64_MAX : now + RESTART_RETRY_MS;
     }
 }
 
@@ -61,7 +88,9 @@ static void after_release(struct member *member)
 {
     member->lease_id[0] = '\0';
     if (member->pool->spec.acquire.on_release == REEVE_RELEASE_RESTART) {
-        restart_worker(member);
+        member->restart_due = true;
+        member->restart_mono = 0;
+        member_store(member);
     } else if (member->pool->spec.acquire.on_release == REEVE_RELEASE_REPLACE) {
         member_leave(member, false, "it was released");
     }
@@ -131,8 +160,8 @@ static bool free_to_take(const struct pools *pools, struct member *member)
 {
     struct seen seen = member_seen(member);
     bool idle = !seen.speaks || seen.info.availability == REEVE_AVAILABILITY_IDLE;
-    return member_counts(member) && member->lease_id[0] == '\0' && seen.reachable && seen.ready && idle && !seen.busy &&
-           !pool_outdated(member) && hold_takes_work(pools->manager->holds, member->node, member->name);
+    return member_counts(member) && member->lease_id[0] == '\0' && !member->restart_due && seen.reachable && seen.healthy &&
+           idle && !seen.busy && !pool_outdated(member) && hold_takes_work(pools->manager->holds, member->node, member->name);
 }
 
 static struct member *find_free(struct pool *pool)
@@ -291,6 +320,7 @@ void acquisitions_step(struct pools *pools)
             end_acquisition(pools, acquisition, "lease_ended", "its holder died");
         }
     }
+    restart_released(pools);
     serve_waiting(pools);
 }
 

@@ -14,6 +14,7 @@
 #define RETRY_MAX_MS  30000
 #define ABSENT_MS     3000  // a node that is back tells what it has within this
 #define ADOPT_MS      10000 // between looks for workers without a row; seen twice = adopted
+#define DRAIN_TRIES   3
 #define DRAIN_MS      15000 // for an answer; one that drains for longer is seen to be draining
 
 const char *member_state_text(enum member_state state)
@@ -453,8 +454,7 @@ static bool may_remove(struct member *member, const struct seen *seen)
 {
     struct pool *pool = member->pool;
     bool held = member->lease_id[0] != '\0';
-    bool in_the_way = seen->ready && seen->speaks && seen->info.availability != REEVE_AVAILABILITY_NONE &&
-                      (seen->busy || seen->unsafe);
+    bool in_the_way = seen->ready && seen->speaks && (seen->busy || seen->unsafe);
     if (member->force || !(in_the_way || held)) {
         return true;
     }
@@ -473,13 +473,14 @@ static bool may_remove(struct member *member, const struct seen *seen)
     return true;
 }
 
-// Drains first: from then on it takes no work, so what is seen idle stays idle. Whoever acquired it goes on until the lease ends.
+// Drains first: from then on it takes no work, so what is seen idle stays idle. Also one that has not said anything in this
+// run yet: it may be about to. Who does not answer at all is not waited for for ever.
 static bool drains_first(struct member *member, const struct seen *seen)
 {
-    bool held = member->lease_id[0] != '\0' && reeve_clock_wall_ms() < member->leave_by_at;
-    bool can = seen->ready && seen->speaks && seen->info.availability != REEVE_AVAILABILITY_NONE && !held;
     bool heard = member->drained && member->drain_run == seen->info.run;
-    if (member->force || !can || heard || seen->info.availability == REEVE_AVAILABILITY_DRAINING) {
+    bool deaf = !heard && member->tries >= DRAIN_TRIES;
+    if (member->force || !seen->ready || !seen->speaks || heard || deaf ||
+        seen->info.availability == REEVE_AVAILABILITY_DRAINING) {
         return false;
     }
     member->drained = false;

@@ -261,6 +261,7 @@ static void load_member(const char *key, const struct reeve_value *row, void *ar
     member->leave_by_at = reeve_get_int(row, "leave_by_at", 0);
     member->force = reeve_get_bool(row, "force", false);
     member->failed_update = reeve_get_bool(row, "failed_update", false);
+    member->restart_due = reeve_get_bool(row, "restart_due", false);
 }
 
 static void unload(struct pools *pools)
@@ -634,6 +635,7 @@ enum reeve_err pool_apply_spec(struct pools *pools, const struct reeve_value *va
     (void)reeve_value_put(result, "changed", changed_keys(pool, &spec)); /* remembered: reeve_value_built() */
     reeve_put_int(result, "version", created ? 1 : rolling ? pool->last_version + 1 : pool->version);
     if (dry_run) {
+        (void)reeve_value_put(result, "placement", pool_plan(pools, pool, &spec, rolling)); /* as above */
         reeve_pool_done(&spec);
         return REEVE_OK;
     }
@@ -645,6 +647,7 @@ enum reeve_err pool_apply_spec(struct pools *pools, const struct reeve_value *va
     reeve_pool_done(&pool->spec);
     pool->spec = spec;
     pool->spec_dirty = true;
+    pool->place_retry_mono = 0; // other rules may find room at once
     if (created || rolling) {
         pool->version = ++pool->last_version;
         err = pool_version_put(pool, by, false);

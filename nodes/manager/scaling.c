@@ -11,13 +11,30 @@
 #define QUEUE_STALE_MS 30000 // a status older than this says nothing
 #define DECIDE_MS      1000
 
+static int64_t at_least_0(int64_t number)
+{
+    return number > 0 ? number : 0;
+}
+
+// What was kept by the broker may be of yesterday; only for that are clocks of two hosts compared.
+static int64_t age_of(const struct reeve_value *status)
+{
+    int64_t now = reeve_clock_wall_ms();
+    int64_t age = at_least_0(now - reeve_get_int(status, "at", now));
+    return age < QUEUE_STALE_MS ? age : QUEUE_STALE_MS;
+}
+
 static void on_queue_status(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
 {
     (void)bus;
     struct pools *pools = arg;
     struct reeve_topic topic = reeve_topic_parse(pools->manager->config.manager.root, delivery->topic);
     REEVE_VALUE_AUTO status = NULL;
-    if (topic.kind != REEVE_TOPIC_QUEUE || delivery->payload_len == 0 ||
+    if (topic.kind == REEVE_TOPIC_QUEUE && delivery->payload_len == 0) {
+        free(reeve_map_remove(pools->queues, topic.client)); // the queue is gone, and its depth with it
+        return;
+    }
+    if (topic.kind != REEVE_TOPIC_QUEUE ||
         reeve_msgpack_read(delivery->payload, delivery->payload_len, &reeve_limits_wire, NULL, &status, NULL) !=
             REEVE_OK) {
         return;
@@ -30,10 +47,10 @@ static void on_queue_status(struct reeve_bus *bus, const struct reeve_delivery *
             return; // not known: the pool stays as it is, and says so
         }
     }
-    *seen = (struct queue_seen){.waiting = reeve_get_int(status, "waiting", 0),
-                                .oldest_ms = reeve_get_int(status, "oldest_ms", 0),
-                                .service_ms = reeve_get_int(status, "service_ms", 0),
-                                .at_mono = reeve_clock_mono_ms()};
+    *seen = (struct queue_seen){.waiting = at_least_0(reeve_get_int(status, "waiting", 0)),
+                                .oldest_ms = at_least_0(reeve_get_int(status, "oldest_ms", 0)),
+                                .service_ms = at_least_0(reeve_get_int(status, "service_ms", 0)),
+                                .at_mono = reeve_clock_mono_ms() - (delivery->retained ? age_of(status) : 0)};
     manager_tick_soon(pools->manager); // decided when the depth comes in, not on a clock
 }
 

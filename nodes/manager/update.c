@@ -106,6 +106,32 @@ struct reeve_value *pool_version_template(const struct pool *pool, int64_t versi
     return template;
 }
 
+// A stored template as the pool's own, in both of its forms: what is stored and what is asked for must not differ after a restart.
+static enum reeve_err take_template(struct pool *pool, int64_t version, bool dry_run, struct reeve_why *why)
+{
+    struct reeve_spec spec;
+    REEVE_VALUE_AUTO template = pool_version_template(pool, version);
+    struct reeve_errors *errors = malloc(sizeof *errors);
+    if (template == NULL || errors == NULL) {
+        free(errors);
+        return reeve_fail(why, REEVE_NOENT, "pool %s has no version %lld; `history` lists them", pool->name, (long long)version);
+    }
+    reeve_errors_init(errors, NULL);
+    enum reeve_err err = reeve_spec_decode(template, "template", &spec, errors);
+    if (err != REEVE_OK) {
+        err = reeve_errors_result(errors, why);
+    } else if (dry_run) {
+        reeve_spec_done(&spec);
+    } else {
+        reeve_spec_done(&pool->spec.template);
+        pool->spec.template = spec;
+        reeve_value_free(pool->spec.template_value);
+        pool->spec.template_value = reeve_value_take(&template);
+    }
+    free(errors);
+    return err;
+}
+
 // ---- the update ---------------------------------------------------------------------------------------------------------
 
 bool pool_outdated(const struct member *member)
@@ -134,80 +160,89 @@ void pool_update_begin(struct pool *pool, int64_t version, const char *cause)
 static void end_update(struct pool *pool)
 {
     struct reeve_value *detail = reeve_value_map();
+    bool another = pool->good_version != pool->version; // not the way back from a bad one
     mark_good(pool);
     pool->update = UPDATE_NONE;
     reeve_put_int(detail, "version", pool->version);
     pool_event(pool, "update_done", detail, "version %lld runs everywhere", (long long)pool->version);
-    alarm_close(pool->pools->manager, "update_undone", pool->name);
+    if (another) {
+        alarm_close(pool->pools->manager, "update_undone", pool->name);
+    }
     pool_store(pool);
     pool_changed(pool);
 }
 
-// Back to the last good version: a version like any other, rolled out in the same way but without canaries.
+static void give_up(struct pool *pool, const char *cause)
+{
+    alarm_open(pool->pools->manager, "update_undone", pool->name, ALARM_ERROR, NULL,
+               "pool %s: version %lld fails (%s) and there is no good one to return to", pool->name,
+               (long long)pool->version, cause);
+    pool_event(pool, "update_failed", NULL, "version %lld fails (%s) and there is no good one to return to",
+               (long long)pool->version, cause);
+    pool->update = UPDATE_NONE;
+}
+
+// Back to the last good version: rolled out in the same way but without canaries. The alarm stays until another version proves good.
 static void undo(struct pool *pool, const char *cause)
 {
-    struct reeve_why why = {0};
     int64_t bad = pool->version;
-    struct reeve_value *template = pool->good_version > 0 ? pool_version_template(pool, pool->good_version) : NULL;
-    struct reeve_spec spec;
-    struct reeve_errors *errors = template != NULL ? malloc(sizeof *errors) : NULL;
-    if (errors != NULL) {
-        reeve_errors_init(errors, NULL);
-    }
-    if (errors == NULL || reeve_spec_decode(template, "template", &spec, errors) != REEVE_OK) {
-        (void)reeve_fail(&why, REEVE_NOENT, "there is no good version to return to");
-        alarm_open(pool->pools->manager, "update_undone", pool->name, ALARM_ERROR, NULL,
-                   "pool %s: version %lld fails (%s) and there is no good one to return to", pool->name, (long long)bad, cause);
-        pool->update = UPDATE_NONE;
+    int64_t good = pool->good_version;
+    bool can = good > 0 && good != bad && take_template(pool, good, false, NULL) == REEVE_OK;
+    pool->update_failures = 0;
+    if (!can) {
+        give_up(pool, cause);
     } else {
-        reeve_spec_done(&pool->spec.template);
-        pool->spec.template = spec;
-        pool->version = pool->good_version;
+        struct reeve_value *detail = reeve_value_map();
+        pool->version = good;
         pool->update = UPDATE_ROLLING;
         pool->spec_dirty = true;
-        struct reeve_value *detail = reeve_value_map();
         reeve_put_int(detail, "version", bad);
-        reeve_put_int(detail, "back_to", pool->good_version);
+        reeve_put_int(detail, "back_to", good);
         pool_event(pool, "update_undone", detail, "version %lld fails (%s): back to version %lld", (long long)bad, cause,
-                   (long long)pool->good_version);
+                   (long long)good);
         alarm_open(pool->pools->manager, "update_undone", pool->name, ALARM_ERROR, NULL,
-                   "pool %s: version %lld fails (%s), back to version %lld", pool->name, (long long)bad, cause,
-                   (long long)pool->good_version);
+                   "pool %s: version %lld fails (%s), back to version %lld", pool->name, (long long)bad, cause, (long long)good);
     }
-    pool->update_failures = 0;
-    free(errors);
-    reeve_value_free(template);
     pool_store(pool);
     pool_changed(pool);
 }
 
 struct tally { // of the ACTIVE members
-    int64_t total, fresh, fresh_healthy, fresh_failed, old, old_ready;
+    int64_t total, fresh, fresh_healthy, old, old_ready;
+    int64_t fresh_settled;         // those stopped by hand included
     struct member *victim;         // an old one that may go: not ready before ready, idle before busy
     int victim_rank;
     struct member *failed;         // a new one that has failed and is not counted yet
     char failed_why[200];
 };
 
-static bool healthy_long_enough(const struct member *member, const struct seen *seen)
+bool member_healthy_for(const struct member *member, const struct seen *seen, int64_t ms)
 {
     const struct manager *manager = member->pool->pools->manager;
-    int64_t now = reeve_clock_mono_ms();
     int64_t since = health_healthy_since(manager->health, member->node, member->name);
     int64_t run_since = seen->info.run_since_mono;
-    since = since > run_since ? since : run_since;
-    return seen->ready && seen->healthy && since > 0 && now - since >= member->pool->spec.update.healthy_ms;
+    bool warned = health_of(manager->health, member->node, member->name) == HEALTH_WARNING; // that is not unhealthy
+    since = warned || since < run_since ? run_since : since;
+    return seen->ready && seen->healthy && since > 0 && reeve_clock_mono_ms() - since >= ms;
+}
+
+// Counted on the manager's own clock from when it could see the worker: one that was away itself can't blame anybody.
+static bool too_late(const struct member *member)
+{
+    const struct pool *pool = member->pool;
+    int64_t since = member->known_since_mono > pool->blind_mono ? member->known_since_mono : pool->blind_mono;
+    return reeve_clock_mono_ms() - since > pool->spec.update.deadline_ms;
 }
 
 static void tally_fresh(struct tally *tally, struct member *member, const struct seen *seen)
 {
-    int64_t age_ms = reeve_clock_wall_ms() - member->created_at;
-    bool healthy = healthy_long_enough(member, seen);
+    bool healthy = member_healthy_for(member, seen, member->pool->spec.update.healthy_ms);
+    member->proven = member->proven || healthy;
     tally->fresh++;
     tally->fresh_healthy += healthy ? 1 : 0;
-    bool failed = seen->failed || (!healthy && age_ms > member->pool->spec.update.deadline_ms);
+    tally->fresh_settled += healthy || seen->stopped_by_hand ? 1 : 0;
+    bool failed = seen->failed || (!member->proven && !seen->stopped_by_hand && too_late(member));
     if (failed && !member->failed_update) {
-        tally->fresh_failed++;
         tally->failed = member;
         (void)snprintf(tally->failed_why, sizeof tally->failed_why, "%s/%s %s", member->node, member->name,
                        seen->failed ? "has failed" : "was not healthy in time"); /* cut */
@@ -309,24 +344,26 @@ void pool_update_step(struct pool *pool)
     }
     struct tally tally = count(pool);
     int64_t desired = pool_desired(pool);
+    bool spare = tally.old_ready + tally.fresh_healthy > desired - pool->spec.update.max_unavailable || tally.victim_rank == 4;
     if (tally.failed != NULL) {
         drop_failed(pool, &tally);
         return;
     }
-    if (tally.old == 0 && tally.fresh >= desired && tally.fresh_healthy >= desired) {
+    if (tally.old == 0 && tally.fresh >= desired && tally.fresh_settled >= desired) {
         end_update(pool);
         return;
     }
     if (canaries_wait(pool, &tally)) {
         // As many old ones go as canaries stand, and no more.
-        if (tally.total > desired && tally.victim != NULL && tally.fresh_healthy > 0) {
+        if (tally.total > desired && tally.victim != NULL && tally.fresh_healthy > 0 && spare) {
             member_leave(tally.victim, false, "a canary stands in its place");
         }
         return;
     }
     add_fresh(pool, &tally);
-    int64_t available = tally.old_ready + tally.fresh_healthy;
-    bool spare = available > desired - pool->spec.update.max_unavailable || tally.victim_rank == 4;
+    if (pool->update == UPDATE_CANARY && tally.old <= desired - pool->spec.update.canary) {
+        return; // their places are free; the canaries are on the way
+    }
     bool in_step = tally.fresh + tally.old > desired || pool->spec.update.max_unavailable > 0 ||
                    pool->spec.partition.single_active;
     if (spare && in_step && tally.victim != NULL) {
@@ -366,7 +403,7 @@ const struct reeve_record op_pool_rollback_args = REEVE_RECORD("rollback", struc
 struct listing {
     const struct pool *pool;
     struct reeve_value *versions;
-    int64_t before; // the newest good version below the current one
+    int64_t before; // the newest good version that is not the current one
 };
 
 static int64_t version_of_key(const char *key)
@@ -422,27 +459,6 @@ enum reeve_err op_pool_history_run(struct call *call, struct reeve_why *why)
     return call_done(call, result, NULL);
 }
 
-static enum reeve_err take_template(struct pool *pool, int64_t version, struct reeve_why *why)
-{
-    struct reeve_spec spec;
-    REEVE_VALUE_AUTO template = pool_version_template(pool, version);
-    struct reeve_errors *errors = malloc(sizeof *errors);
-    if (template == NULL || errors == NULL) {
-        free(errors);
-        return reeve_fail(why, REEVE_NOENT, "pool %s has no version %lld; `history` lists them", pool->name, (long long)version);
-    }
-    reeve_errors_init(errors, NULL);
-    enum reeve_err err = reeve_spec_decode(template, "template", &spec, errors);
-    if (err == REEVE_OK) {
-        reeve_spec_done(&pool->spec.template);
-        pool->spec.template = spec;
-    } else {
-        err = reeve_errors_result(errors, why);
-    }
-    free(errors);
-    return err;
-}
-
 enum reeve_err op_pool_rollback_run(struct call *call, struct reeve_why *why)
 {
     struct listing listing;
@@ -461,14 +477,12 @@ enum reeve_err op_pool_rollback_run(struct call *call, struct reeve_why *why)
         err = reeve_fail(why, REEVE_CONFLICT, "version %lld is the current one", (long long)version);
     }
     int64_t from = pool->version;
-    if (err == REEVE_OK && !call->command.dry_run) {
-        err = take_template(pool, version, why);
-        if (err == REEVE_OK) {
-            pool_update_begin(pool, version, "rollback");
-        }
-    }
+    err = err == REEVE_OK ? take_template(pool, version, call->command.dry_run, why) : err;
     if (err != REEVE_OK) {
         return err;
+    }
+    if (!call->command.dry_run) {
+        pool_update_begin(pool, version, "rollback");
     }
     struct reeve_value *result = reeve_value_map();
     reeve_put_str(result, "pool", pool->name);
