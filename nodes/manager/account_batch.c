@@ -45,6 +45,11 @@ struct batch {
     int64_t began_mono, deadline_mono;
 };
 
+static const char *const phases[] = {
+#define X(id, text) [TARGET_##id] = (text),
+    TARGET_LIST(X)
+#undef X
+};
 static const char *const verbs[] = {"started", "stopped", "restarted"};
 
 // ---- targets --------------------------------------------------------------------------------------------------------
@@ -129,9 +134,9 @@ static void take_unruly(struct batch *batch, struct target *target, const struct
 {
     struct account_entry *entry = entry_of(batch, target);
     struct reeve_account copy;
-    if (entry == NULL && (entry = account_new(batch->accounts, target->id)) == NULL) {
-        settle(target, TARGET_FAILED, "out of memory");
-    } else if (reeve_account_copy(&file->account, &copy) != REEVE_OK || account_take(entry, &copy) != REEVE_OK) {
+    entry = entry != NULL ? entry : account_new(batch->accounts, target->id);
+    if (entry == NULL || reeve_account_copy(&file->account, &copy) != REEVE_OK ||
+        account_take(entry, &copy) != REEVE_OK) {
         settle(target, TARGET_FAILED, "out of memory");
     } else {
         reeve_log(REEVE_LOG_WARNING, "account", "account=%s file=%s validated=false", entry->id, file->path);
@@ -166,7 +171,8 @@ static void check_target(struct batch *batch, struct target *target)
         drop_defaults(batch, target);
     }
     bool mine = entry != NULL && strcmp(entry->started_by, batch->call) == 0;
-    if (target->phase == TARGET_WAITING && batch->options.kind == BATCH_START && !mine && runs_as_wanted(entry)) {
+    if (target->phase == TARGET_WAITING && batch->options.kind == BATCH_START && !mine && entry != NULL &&
+        runs_as_wanted(entry)) {
         settle(target, TARGET_SKIPPED, "runs already");
     }
 }
@@ -330,11 +336,6 @@ static struct reeve_value *result_of(const struct batch *batch)
     for (size_t i = 0; i < batch->len; i++) {
         const struct target *target = &batch->targets[i];
         const struct account_entry *entry = entry_of(batch, target);
-        static const char *const phases[] = {
-#define X(id, text) [TARGET_##id] = text,
-            TARGET_LIST(X)
-#undef X
-        };
         struct reeve_value *item = reeve_value_map();
         reeve_put_str(item, "state", entry != NULL ? account_state_text(entry->state) : "stopped");
         bool planned = batch->dry_run && target->phase == TARGET_DONE;

@@ -52,46 +52,49 @@ enum account_step {
 
 struct account_entry {
     struct accounts *accounts;
-    char id[REEVE_NAME_SIZE];
-    char worker[REEVE_NAME_SIZE];
-    bool has_account;
-    struct reeve_account account;         // the last good one that was applied
+    struct reeve_account account;         // the last good one that was applied, if `has_account`
     uint64_t restart_digest, live_digest; // of it
     // stored:
-    bool no_defaults;                     // started without the defaults
-    bool gone;                            // its file is gone: stopped, removed from its node, forgotten
-    bool wanted;                          // asked to run
-    char started_by[REEVE_TOPIC_ID_SIZE]; // the command that did
-    enum account_state state;             // account_set_state() alone writes it
     int64_t since_at, started_at, stopped_at;
-    char error[ACCOUNT_ERROR_SIZE];
-    char node[REEVE_NAME_SIZE];         // "" = not placed
     uint64_t given_restart, given_live; // what its node has; 0 = nothing
     int64_t configured_run;             // the run that was told by `configure` ...
     uint64_t configured_live;           // ... this
     int64_t run_above;                  // a run newer than this one is asked for; 0 = any
+    // of this process only:
+    uint64_t order;                   // number of the order under way
+    uint64_t sent_restart, sent_live; // with it
+    int64_t sent_run;
+    int64_t untold_run;    // this run takes no settings by command
+    int64_t retry_mono;    // no order before
+    int64_t trust_mono;    // before that, a record that says "no process" may be older than the last order's reply
+    int64_t stop_grace_ms; // -1 = the spec's
+    int64_t run, restarts; // as its node says
+    int64_t surplus_mono;  // no second look before
+    uint64_t published;    // digest of the status
+
+    // stored:
+    enum account_state state; // account_set_state() alone writes it
+    enum account_step step;   // (of this process only) what the order is
+    int tries;                // (the same) that came to nothing
+    char id[REEVE_NAME_SIZE];
+    char worker[REEVE_NAME_SIZE];
+    char node[REEVE_NAME_SIZE];           // "" = not placed
+    char started_by[REEVE_TOPIC_ID_SIZE]; // the command that did
+    char error[ACCOUNT_ERROR_SIZE];
+    bool wanted;      // asked to run
+    bool no_defaults; // started without the defaults
+    bool gone;        // its file is gone: stopped, removed from its node, forgotten
+    bool has_account;
     // of this process only:
     bool invalid;                     // its newest file is; `account` is older
     bool kick;                        // asked to start though its node says that it is finished or has failed
     bool configure_failed;            // the error is about that
     bool unsure;                      // an `apply` left, and its node has not shown the worker yet
     bool down_for_sure;               // its node was there and said that no process is left
-    enum account_step step;           // the order under way
-    uint64_t order;                   // its number
-    uint64_t sent_restart, sent_live; // with it
-    int64_t sent_run;
-    int64_t untold_run; // this run takes no settings by command
-    int64_t retry_mono; // no order before
-    int tries;
-    int64_t trust_mono; // before that, a record that says "no process" may be older than the last order's reply
+    bool refused;                     // nobody takes it as it should be; the error says why
+    bool touched;                     // look at it in the next tick
     char refused_by[REEVE_NAME_SIZE]; // a node that did not take it
     char moved_from[REEVE_NAME_SIZE]; // a person says that it does not run there
-    bool refused;                     // nobody takes it as it should be; the error says why
-    int64_t stop_grace_ms;            // -1 = the spec's
-    int64_t run, restarts;            // as its node says
-    int64_t surplus_mono;             // no second look before
-    uint64_t published;               // digest of the status
-    bool touched;                     // look at it in the next tick
 };
 
 struct batch;

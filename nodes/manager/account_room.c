@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const state_texts[] = {
+#define X(id, text) [ACCOUNT_##id] = (text),
+    ACCOUNT_STATE_LIST(X)
+#undef X
+};
+
 const char *account_state_text(enum account_state state)
 {
-    static const char *const texts[] = {
-#define X(id, text) [ACCOUNT_##id] = text,
-        ACCOUNT_STATE_LIST(X)
-#undef X
-    };
-    return texts[state];
+    return state_texts[state];
 }
 
 static enum account_state state_parse(const char *text)
@@ -115,12 +116,12 @@ static int by_id(const void *a, const void *b)
 struct account_entry **accounts_sorted(const struct accounts *accounts, size_t *ret_len)
 {
     size_t len = 0;
-    struct account_entry **list = calloc(reeve_map_len(accounts->entries) + 1, sizeof *list);
+    struct account_entry **list = calloc(reeve_map_len(accounts->entries) + 1, sizeof(void *));
     for (struct reeve_map_iter it = {0}; list != NULL && reeve_map_next(accounts->entries, &it);) {
         list[len++] = it.value;
     }
     if (list != NULL) {
-        qsort(list, len, sizeof *list, by_id);
+        qsort(list, len, sizeof(void *), by_id);
     }
     *ret_len = len;
     return list;

@@ -532,7 +532,6 @@ static void run_account(struct account_entry *entry, struct account_places **pla
     }
     if (entry->node[0] != '\0' && entry->down_for_sure && node_takes_no_more(entry)) {
         unplace(entry); // nothing runs there, and nothing will
-        there = false;
     }
     if (!place_account(entry, places)) {
         return;

@@ -345,14 +345,14 @@ static enum reeve_err refuse_twice(struct reeve_account_file *file, const struct
 static enum reeve_err find_twice(struct reeve_account_dir *dir)
 {
     enum reeve_err err = REEVE_OK;
-    struct reeve_account_file **sorted = calloc(dir->len + 1, sizeof *sorted);
+    struct reeve_account_file **sorted = calloc(dir->len + 1, sizeof(void *));
     if (sorted == NULL) {
         return REEVE_NOMEM;
     }
     for (size_t i = 0; i < dir->len; i++) {
         sorted[i] = &dir->files[i];
     }
-    qsort(sorted, dir->len, sizeof *sorted, by_id);
+    qsort(sorted, dir->len, sizeof(void *), by_id);
     for (size_t i = 0; err == REEVE_OK && i < dir->len; i++) {
         bool before = i > 0 && strcmp(sorted[i]->id, sorted[i - 1]->id) == 0;
         bool after = i + 1 < dir->len && strcmp(sorted[i]->id, sorted[i + 1]->id) == 0;
