@@ -5,6 +5,7 @@
 
 #include "bench.h"
 #include "measure.h"
+#include "mqtt.h"
 #include "simulated.h"
 
 #include <reeve/lifecycle.h>
@@ -38,6 +39,9 @@ struct fleet_bench {
     pid_t simulated, manager;
     int control_fd; // standard input of the simulation
     struct simulated_truth *truth;
+    struct mqtt_hub hub;
+    bool viewing;
+    struct mqtt *viewer;      // watches in a session of its own: answers do not wait behind very many verdicts
     struct reeve_map *by_key; // "node/worker" -> its entry in `seen`
     struct fleet_seen *seen;
     size_t seen_len;    // verdicts that are present
@@ -70,6 +74,7 @@ enum reeve_err fleet_pass(struct fleet_bench *fleet, int64_t ms, struct reeve_wh
 // ---- fleet_watch.c: what it sees, and asks --------------------------------------------------------------------
 
 enum reeve_err fleet_watch(struct fleet_bench *fleet, struct reeve_why *why);
+void fleet_unwatch(struct fleet_bench *fleet);
 bool fleet_is_known(struct bench *bench, const void *arg); // by the manager that runs now
 
 struct fleet_answer {

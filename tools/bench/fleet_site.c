@@ -182,6 +182,7 @@ enum reeve_err fleet_start(struct fleet_bench *fleet, struct reeve_why *why)
 
 void fleet_stop(struct fleet_bench *fleet)
 {
+    fleet_unwatch(fleet);
     child_stop(&fleet->manager, LEAVE_MS);
     if (fleet->control_fd >= 0) {
         (void)close(fleet->control_fd); // which ends it

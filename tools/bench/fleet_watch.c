@@ -1,4 +1,4 @@
-// The session of who steers and watches: verdicts, last wills and the manager's status in, commands out.
+// The sessions of who steers and of who watches: verdicts, last wills and the manager's status in, commands out.
 // Must not: judge; see fleet_audit.c.
 #include "fleet.h"
 
@@ -24,12 +24,10 @@ static struct reeve_value *read_record(const struct reeve_delivery *delivery)
     return err == REEVE_OK ? record : NULL; // empty: removed
 }
 
-static void on_verdict(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+static void take_verdict(struct fleet_bench *fleet, const struct reeve_topic *topic,
+                         const struct reeve_delivery *delivery, int64_t now_ns)
 {
-    int64_t now_ns = reeve_clock_mono_ns();
-    struct fleet_bench *fleet = arg;
-    struct reeve_topic topic = reeve_topic_parse(reeve_bus_root(bus), delivery->topic);
-    struct fleet_seen *seen = topic.kind == REEVE_TOPIC_FLEET ? seen_of(fleet, &topic) : NULL;
+    struct fleet_seen *seen = seen_of(fleet, topic);
     REEVE_VALUE_AUTO record = read_record(delivery);
     fleet->verdicts++;
     if (seen == NULL) {
@@ -51,23 +49,18 @@ static void on_verdict(struct reeve_bus *bus, const struct reeve_delivery *deliv
     }
 }
 
-static void on_lwt(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+static void take_lwt(struct fleet_bench *fleet, const struct reeve_topic *topic, int64_t now_ns)
 {
-    int64_t now_ns = reeve_clock_mono_ns();
-    struct reeve_topic topic = reeve_topic_parse(reeve_bus_root(bus), delivery->topic);
-    struct fleet_seen *seen = topic.kind == REEVE_TOPIC_WORKER ? seen_of(arg, &topic) : NULL;
+    struct fleet_seen *seen = seen_of(fleet, topic);
     if (seen != NULL) {
         seen->lwt_ns = now_ns;
     }
 }
 
-static void on_manager(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+static void take_manager(struct fleet_bench *fleet, const struct reeve_delivery *delivery, int64_t now_ns)
 {
-    int64_t now_ns = reeve_clock_mono_ns();
-    struct fleet_bench *fleet = arg;
     REEVE_VALUE_AUTO record = read_record(delivery);
     pid_t pid = (pid_t)reeve_get_int(record, "pid", 0);
-    (void)bus;
     if (reeve_get_bool(record, "known", false) && pid != fleet->known_pid) {
         fleet->known_pid = pid;
         fleet->known_ns = now_ns;
@@ -81,14 +74,67 @@ bool fleet_is_known(struct bench *bench, const void *arg)
     return fleet->manager > 0 && fleet->known_pid == fleet->manager;
 }
 
+static void on_message(struct mqtt *mqtt, const struct reeve_delivery *delivery, void *arg)
+{
+    int64_t now_ns = reeve_clock_mono_ns();
+    struct fleet_bench *fleet = arg;
+    struct reeve_topic topic = reeve_topic_parse(SITE_ROOT, delivery->topic);
+    (void)mqtt;
+    if (topic.kind == REEVE_TOPIC_FLEET) {
+        take_verdict(fleet, &topic, delivery, now_ns);
+    } else if (topic.kind == REEVE_TOPIC_WORKER) {
+        take_lwt(fleet, &topic, now_ns);
+    } else if (topic.kind == REEVE_TOPIC_MANAGER) {
+        take_manager(fleet, delivery, now_ns);
+    }
+}
+
+static void on_open(struct mqtt *mqtt, void *arg)
+{
+    static const char *const filters[] = {"fleet/+/+", "worker/+/+/lwt", "manager/" FLEET_MANAGER "/status"};
+    char filter[REEVE_TOPIC_SIZE];
+    struct fleet_bench *fleet = arg;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(filters); i++) {
+        mqtt_subscribe(mqtt, reeve_topic_make(filter, SITE_ROOT, "%s", filters[i]), false);
+    }
+    fleet->viewing = true;
+}
+
+static void on_lost(struct mqtt *mqtt, const char *cause, void *arg)
+{
+    struct fleet_bench *fleet = arg;
+    (void)mqtt;
+    fleet->viewer = NULL;
+    (void)reeve_fail(&fleet->bench.lost, REEVE_OFFLINE, "the viewer's session: %s", cause); // ends the next wait
+}
+
+static bool is_watching(struct bench *bench, const void *arg)
+{
+    const struct fleet_bench *fleet = fleet_of(bench);
+    (void)arg;
+    return fleet->viewing && mqtt_unsettled(fleet->viewer) == 0;
+}
+
 enum reeve_err fleet_watch(struct fleet_bench *fleet, struct reeve_why *why)
 {
     struct bench *bench = &fleet->bench;
-    enum reeve_err err = control_new(bench, why);
-    err = err == REEVE_OK ? control_listen(bench, "fleet/+/+", on_verdict, fleet, why) : err;
-    err = err == REEVE_OK ? control_listen(bench, "worker/+/+/lwt", on_lwt, fleet, why) : err;
-    err = err == REEVE_OK ? control_listen(bench, "manager/" FLEET_MANAGER "/status", on_manager, fleet, why) : err;
+    const struct mqtt_connect connect = {.client_id = "bench-viewer"};
+    const struct mqtt_events events = {.open = on_open, .message = on_message, .lost = on_lost};
+    mqtt_hub_init(&fleet->hub, &bench->loop, bench->site.port, site_username(SITE_VIEWER),
+                  bench->site.passwords[SITE_VIEWER]);
+    fleet->viewer = mqtt_open(&fleet->hub, &connect, &events, fleet);
+    enum reeve_err err = fleet->viewer != NULL ? bench_wait(bench, is_watching, NULL, "a viewer's session", why)
+                                               : reeve_fail(why, REEVE_IO, "no connection for a viewer");
+    err = err == REEVE_OK ? control_new(bench, why) : err;
     return err == REEVE_OK ? control_connect(bench, why) : err;
+}
+
+void fleet_unwatch(struct fleet_bench *fleet)
+{
+    if (fleet->viewer != NULL) {
+        mqtt_cut(fleet->viewer); // freed as the loop goes on to its end
+        fleet->viewer = NULL;
+    }
 }
 
 // ---- asking ---------------------------------------------------------------------------------------------------

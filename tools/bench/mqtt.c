@@ -18,7 +18,7 @@ struct mqtt {
     struct reeve_buf in, out, sending;
     struct reeve_buf later; // packets beyond the broker's window: length, packet, length, ...
     size_t later_head;
-    size_t in_flight, receive_max, later_len;
+    size_t in_flight, receive_max, later_len, subscribing;
     uint16_t last_id;
     bool linked, opened, busy, leaving, over;
 };
@@ -174,12 +174,13 @@ void mqtt_publish(struct mqtt *mqtt, const struct mqtt_publish *publish)
 void mqtt_subscribe(struct mqtt *mqtt, const char *filter, bool no_retained)
 {
     mqtt_put_subscribe(&mqtt->out, filter, no_retained, next_id(mqtt));
+    mqtt->subscribing++;
     touch(mqtt);
 }
 
 size_t mqtt_unsettled(const struct mqtt *mqtt)
 {
-    return mqtt->in_flight + mqtt->later_len;
+    return mqtt->in_flight + mqtt->later_len + mqtt->subscribing;
 }
 
 void mqtt_leave(struct mqtt *mqtt)
@@ -254,6 +255,7 @@ static void take_packet(struct mqtt *mqtt, const struct mqtt_packet *packet)
         touch(mqtt);
         break;
     case MQTT_SUBACK:
+        mqtt->subscribing--;
         mqtt->hub->refused += packet->reason >= 0x80 ? 1 : 0;
         break;
     case MQTT_DISCONNECT:

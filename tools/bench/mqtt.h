@@ -35,7 +35,7 @@ struct mqtt *mqtt_open(struct mqtt_hub *hub, const struct mqtt_connect *connect,
 void mqtt_subscribe(struct mqtt *mqtt, const char *filter, bool no_retained);
 // QoS 1 waits while the broker's window is full.
 void mqtt_publish(struct mqtt *mqtt, const struct mqtt_publish *publish);
-size_t mqtt_unsettled(const struct mqtt *mqtt); // published and not acknowledged
+size_t mqtt_unsettled(const struct mqtt *mqtt); // published or subscribed to, and not acknowledged
 void mqtt_leave(struct mqtt *mqtt);             // after what was published: DISCONNECT. No events any more
 void mqtt_cut(struct mqtt *mqtt);               // the connection is closed now, unannounced. No events any more
 
