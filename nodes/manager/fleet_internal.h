@@ -40,6 +40,7 @@ struct fleet_worker {
     struct fleet_attrs *attrs;              // NULL: nothing is said
     char *account, *unsafe_reason;          // NULL
     char *former_why;                       // while `former`
+    struct reeve_value *former_health;      // {health, checks_failing}: until health knows itself; NULL
     struct process_facts process;
     struct status_facts status;
     uint64_t process_digest, status_digest; // of what goes into attrs

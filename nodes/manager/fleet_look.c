@@ -3,6 +3,8 @@
 // Must not: take messages, or hold an opinion of its own about a worker; the fold has it.
 #include "fleet_internal.h"
 
+#include "health.h"
+
 #include <reeve/clock.h>
 #include <reeve/id.h>
 #include <stdio.h>
@@ -127,8 +129,19 @@ static void said(struct manager *manager, bool committed, void *arg)
     fleet_arm(fleet);
 }
 
+static void forget_former_health(struct fleet_worker *worker)
+{
+    reeve_value_free(worker->former_health);
+    worker->former_health = NULL;
+}
+
 static void say(struct fleet *fleet, struct fleet_worker *worker, const char *why)
 {
+    const struct health *health = fleet->manager->health;
+    if (worker->former_health != NULL && health != NULL &&
+        health_of(health, worker->node->name, worker->name) != HEALTH_UNKNOWN) {
+        forget_former_health(worker);
+    }
     char topic[REEVE_TOPIC_SIZE];
     REEVE_VALUE_AUTO record = fleet_record(fleet, worker, why);
     if (record == NULL || reeve_value_built(record) != REEVE_OK) {
@@ -186,6 +199,7 @@ static void set_verdict(struct fleet_worker *worker, const struct reeve_verdict 
     }
     if (known && worker->state != verdict->state) {
         log_change(worker, verdict);
+        forget_former_health(worker); // of another state
     }
     worker->since_at = since_of(worker, verdict, state);
     worker->state = (uint8_t)verdict->state;

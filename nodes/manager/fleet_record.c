@@ -254,6 +254,20 @@ static struct reeve_value *attrs_of_verdict(const struct fleet_worker *worker, c
     return map;
 }
 
+// Health takes some seconds to form an opinion; nobody's changes because the manager was restarted.
+static void read_former_health(struct fleet_worker *worker, const struct reeve_value *record)
+{
+    static const char *const keys[] = {"health", "checks_failing"};
+    reeve_value_free(worker->former_health);
+    worker->former_health = reeve_get_str(record, "health") != NULL ? reeve_value_map() : NULL;
+    for (size_t i = 0; worker->former_health != NULL && i < REEVE_ARRAY_LEN(keys); i++) {
+        const struct reeve_value *value = reeve_value_get(record, keys[i]);
+        if (value != NULL) {
+            (void)reeve_value_put(worker->former_health, keys[i], reeve_value_clone(value)); /* else it is missing */
+        }
+    }
+}
+
 void fleet_read_former(struct fleet *fleet, struct fleet_worker *worker, const struct reeve_value *record)
 {
     enum reeve_state state = REEVE_STATE_UNKNOWN;
@@ -281,6 +295,7 @@ void fleet_read_former(struct fleet *fleet, struct fleet_worker *worker, const s
     worker->unsupervised = reeve_get_bool(record, "unsupervised", false);
     worker->since_at = reeve_get_int(record, "since", 0);
     replace_text(&worker->former_why, reeve_get_str(record, "why"));
+    read_former_health(worker, record);
     if (worker->known == NULL) {
         replace_text(&worker->account, reeve_get_str(record, "account"));
         attrs_set(fleet, worker, mix(1, reeve_value_digest(record)), attrs_of_verdict, record);
@@ -419,6 +434,10 @@ struct reeve_value *fleet_record(const struct fleet *fleet, const struct fleet_w
     put_run(map, worker);
     if (manager->health != NULL) {
         health_put_verdict(manager->health, worker->node->name, worker->name, map);
+    }
+    const struct reeve_value *former = reeve_value_get(map, "health") == NULL ? worker->former_health : NULL;
+    for (size_t i = 0; i < reeve_value_len(former); i++) {
+        put_value(map, reeve_value_key(former, i), reeve_value_clone(reeve_value_at(former, i)));
     }
     if (manager->holds != NULL) {
         hold_put_verdict(manager->holds, worker->node->name, worker->name, map);

@@ -563,6 +563,38 @@ static void a_restarted_manager_does_not_flap(void **state)
     assert_published("fresh", "state", "lost");
 }
 
+// Health has no opinion in the first seconds.
+static void a_restart_does_not_take_anybodys_health(void **state)
+{
+    (void)state;
+    fake.manager.health = (struct health *)&fake; // only asked whether it is there
+    fake_health = HEALTH_WARNING;
+    join();
+    node_beat("alpha", 1);
+    process("well", "run: 1, state: running");
+    process("ends", "run: 1, state: running");
+    turn();
+    assert_published("well", "health", "warning");
+    restart_manager(&fake);
+    fake_health = HEALTH_UNKNOWN;
+    node_beat("alpha", 1);
+    process("well", "run: 1, state: running");
+    process("ends", "run: 1, state: stopped");
+    fleet_ready(fleet);
+    turn();
+    assert_null(published("well"));
+    assert_published("ends", "health", NULL);
+    fake_health = HEALTH_WARNING;
+    fleet_touch(fleet, "alpha", "well");
+    turn();
+    assert_null(published("well"));
+    fake_health = HEALTH_UNKNOWN;
+    fleet_touch(fleet, "alpha", "well");
+    turn();
+    assert_published("well", "health", NULL);
+    fake.manager.health = NULL;
+}
+
 static void an_outage_of_the_manager_holds_verdicts(void **state)
 {
     (void)state;
@@ -851,6 +883,7 @@ int main(void)
         TEST(a_record_too_large_loses_what_is_least_needed),
         TEST(a_restarted_manager_publishes_only_what_is_new),
         TEST(a_restarted_manager_does_not_flap),
+        TEST(a_restart_does_not_take_anybodys_health),
         TEST(an_outage_of_the_manager_holds_verdicts),
         TEST(after_an_outage_what_the_broker_lost_is_published_again),
         TEST(who_was_removed_during_an_outage_is_no_ghost),
