@@ -97,6 +97,7 @@ void member_forget(struct member *member)
 {
     char key[STORE_KEY_SIZE];
     acquisition_end_of(member, "its worker is gone");
+    alarm_close(member->pool->pools->manager, "drain_late", member->name);
     (void)store_remove(member->pool->pools->manager->store, STORE_MEMBER, row_key(key, member), NULL); /* as above */
     member_free(member);
 }
@@ -111,7 +112,7 @@ void member_set_state(struct member *member, enum member_state state, const char
               member->name, member_state_text(member->state), member_state_text(state),
               reeve_log_quote(cause, quoted, sizeof quoted));
     member->state = state;
-    member->step = STEP_NONE;
+    member->step = member->step == STEP_APPLY ? STEP_APPLY : STEP_NONE; // what was asked for comes, and is seen first
     member->tries = 0;
     member->retry_mono = 0;
     (void)snprintf(member->cause, sizeof member->cause, "%s", cause); /* cut */
@@ -127,6 +128,7 @@ void member_leave(struct member *member, bool force, const char *cause)
     }
     member->force = force;
     member->leave_by_at = reeve_clock_wall_ms() + pool->spec.drain.deadline_ms;
+    member->leave_by_mono = reeve_clock_mono_ms() + pool->spec.drain.deadline_ms;
     struct reeve_value *detail = reeve_value_map();
     reeve_put_str(detail, "worker", member->name);
     reeve_put_str(detail, "node", member->node);
@@ -254,7 +256,8 @@ static void applied(struct member *member, enum reeve_err err, const struct reev
 {
     if (reply_done(reply)) {
         member->step = STEP_NONE;
-        member->retry_mono = reeve_clock_mono_ms() + ABSENT_MS; // its record is on the way
+        // its record is on the way
+        member->retry_mono = member->state == MEMBER_ACTIVE ? reeve_clock_mono_ms() + ABSENT_MS : 0;
         member->tries = 0;
         return;
     }
@@ -458,7 +461,7 @@ static bool may_remove(struct member *member, const struct seen *seen)
     if (member->force || !(in_the_way || held)) {
         return true;
     }
-    bool late = reeve_clock_wall_ms() >= member->leave_by_at;
+    bool late = reeve_clock_mono_ms() >= member->leave_by_mono; // a wall clock that jumps must not cut work short
     if (!late || pool->spec.drain.then == REEVE_POOL_WAIT) {
         if (late && !alarm_is_open(pool->pools->manager, "drain_late", member->name)) {
             alarm_open(pool->pools->manager, "drain_late", member->name, ALARM_WARNING, NULL,
@@ -507,6 +510,10 @@ static void into_batch(struct batch *batch, struct member *member)
 static void step_leaving(struct stepping *stepping, struct member *member, const struct seen *seen)
 {
     if (!seen->node_live || member->step != STEP_NONE || stepping->now < member->retry_mono) {
+        return;
+    }
+    bool held = member->lease_id[0] != '\0' && !member->force; // whoever acquired it goes on with it until the lease ends
+    if (held && reeve_clock_wall_ms() < member->leave_by_at) {
         return;
     }
     if (drains_first(member, seen) || !may_remove(member, seen)) {
