@@ -58,16 +58,24 @@ static void refuse(struct manager *manager, const struct reeve_command *command,
     audit(manager, command, topic, NULL, phase, reply.code, message);
 }
 
-static void send_reply(struct call *call, const struct reeve_reply *reply)
+// What is too large for one message is owed without its result.
+static enum reeve_err answer(struct reeve_bus *bus, const struct reeve_command *command,
+                             const struct reeve_reply *reply)
 {
-    struct reeve_bus *bus = call->manager->bus;
-    enum reeve_err err = reeve_bus_answer(bus, &call->command, reply);
-    if (err == REEVE_INVALID && reply->result != NULL) { // too large: what is owed is the outcome
+    enum reeve_err err = reeve_bus_answer(bus, command, reply);
+    if (err == REEVE_INVALID && reply->result != NULL) {
         struct reeve_reply shorter = *reply;
         shorter.result = NULL;
         shorter.message = "the result is too large for one message: ask for less at once (limit)";
-        err = reeve_bus_answer(bus, &call->command, &shorter);
+        err = reeve_bus_answer(bus, command, &shorter);
     }
+    return err;
+}
+
+static void send_reply(struct call *call, const struct reeve_reply *reply)
+{
+    struct reeve_bus *bus = call->manager->bus;
+    enum reeve_err err = answer(bus, &call->command, reply);
     if (err != REEVE_OK) {
         reeve_log(REEVE_LOG_WARNING, "command", "id=%s phase=%s reply=%s ignoring", call->command.id,
                   reeve_phase_text(reply->phase), reeve_err_text(err));
@@ -75,7 +83,7 @@ static void send_reply(struct call *call, const struct reeve_reply *reply)
     char *own = call->command.reply_to;
     for (size_t i = 0; i < call->listeners.len; i++) {
         call->command.reply_to = call->listeners.items[i];
-        (void)reeve_bus_answer(bus, &call->command, reply); /* told above */
+        (void)answer(bus, &call->command, reply); /* told above */
     }
     call->command.reply_to = own;
 }
@@ -151,6 +159,54 @@ static void put_journal(struct call *call, enum reeve_phase phase)
     call->journaled = true;
 }
 
+static void set_reply(struct call *call, const struct reeve_reply *reply)
+{
+    REEVE_BUF_AUTO bytes = REEVE_BUF_INIT(0);
+    struct reeve_value *value = NULL;
+    if (reeve_reply_encode(reply, &bytes) == REEVE_OK) {
+        struct reeve_limits limits = reeve_limits_wire;
+        limits.bytes_max = bytes.len;
+        (void)reeve_msgpack_read(bytes.data, bytes.len, &limits, NULL, &value, NULL); /* NULL: `ended` says so */
+    }
+    reeve_value_free(call->reply);
+    call->reply = value;
+}
+
+// What the turn did is undone; of one that was in hand for longer, what earlier turns did is not.
+static void refused_by_disk(struct call *call, struct reeve_reply *reply)
+{
+    reply->phase = REEVE_PHASE_FAILED;
+    reply->code = reeve_err_text(REEVE_IO);
+    reply->message = call->recorded ? "its outcome can't be recorded: the manager's disk refuses to write"
+                                    : "nothing was done, it can't be recorded: the manager's disk refuses to write";
+    reply->result = NULL;
+}
+
+static void recorded(struct manager *manager, bool committed, void *arg)
+{
+    struct call *call = arg;
+    if (committed) {
+        manager->unrecorded--;
+        call_free(call);
+    } else {
+        call->recording = false;
+    }
+}
+
+void commands_tick(struct manager *manager)
+{
+    for (struct reeve_map_iter it = {0}; manager->unrecorded > 0 && reeve_map_next(manager->calls, &it);) {
+        struct call *call = it.value;
+        struct reeve_reply reply = {.phase = REEVE_PHASE_FAILED};
+        if (call->unrecorded && !call->recording) {
+            (void)reeve_reply_decode(call->reply, &reply, NULL); /* out of memory: failed */
+            call->recording = true;
+            put_journal(call, reply.phase);
+            manager_after_commit(manager, recorded, call);
+        }
+    }
+}
+
 // After the commit of the turn in which it ended.
 static void ended(struct manager *manager, bool committed, void *arg)
 {
@@ -160,13 +216,17 @@ static void ended(struct manager *manager, bool committed, void *arg)
         reply = reply_of(manager, call->command.id, call->seq + 1, REEVE_PHASE_FAILED);
         reply.code = reeve_err_text(REEVE_NOMEM);
     } else if (!committed && journaled_kind(call) && !(call->op->flags & OP_OVERTAKES)) {
-        reply.phase = REEVE_PHASE_FAILED;
-        reply.code = reeve_err_text(REEVE_IO);
-        reply.message = "nothing was done, it can't be recorded: the manager's disk refuses to write";
-        reply.result = NULL;
+        refused_by_disk(call, &reply);
     }
     send_reply(call, &reply);
-    call_free(call);
+    if (committed || !call->recorded || reeve_map_get(manager->calls, call->command.id) != call) {
+        call_free(call);
+        return;
+    }
+    // On disk it is still in hand, and the next manager would do it again: its end is written as soon as that works.
+    set_reply(call, &reply);
+    call->unrecorded = true;
+    manager->unrecorded++;
 }
 
 static enum reeve_err finish(struct call *call, enum reeve_phase phase, enum reeve_err err, struct reeve_value *result,
@@ -180,24 +240,20 @@ static enum reeve_err finish(struct call *call, enum reeve_phase phase, enum ree
     if (fmt != NULL) {
         (void)vsnprintf(message, sizeof message, fmt, ap); /* cut */
     }
-    REEVE_BUF_AUTO bytes = REEVE_BUF_INIT(0);
     struct reeve_reply reply = reply_of(manager, call->command.id, ++call->seq, phase);
     reply.code = err != REEVE_OK ? reeve_err_text(err) : NULL;
     reply.message = message[0] != '\0' ? message : NULL;
     reply.result = result;
-    if (reeve_reply_encode(&reply, &bytes) == REEVE_OK) {
-        struct reeve_limits limits = reeve_limits_wire;
-        limits.bytes_max = bytes.len;
-        (void)reeve_msgpack_read(bytes.data, bytes.len, &limits, NULL, &call->reply, NULL); /* NULL: `ended` says so */
-    }
+    set_reply(call, &reply);
     reeve_value_free(result);
     call->finished = true;
     if (journaled_kind(call)) {
         put_journal(call, phase);
         audit(manager, &call->command, call->topic, call->op->name, phase, reply.code, reply.message);
         char quoted[512];
-        reeve_log(REEVE_LOG_INFO, "command", "id=%s op=%s subject=%s phase=%s message=%s", call->command.id, call->op->name,
-                  call->subject, reeve_phase_text(phase), reeve_log_quote(message, quoted, sizeof quoted));
+        reeve_log(REEVE_LOG_INFO, "command", "id=%s op=%s subject=%s phase=%s message=%s", call->command.id,
+                  call->op->name, call->subject, reeve_phase_text(phase),
+                  reeve_log_quote(message, quoted, sizeof quoted));
     }
     manager_after_commit(manager, ended, call);
     return REEVE_OK;
@@ -254,7 +310,9 @@ static void accepted(struct manager *manager, bool committed, void *arg)
     if (call == NULL) {
         return;
     }
+    call->recorded = call->recorded || (committed && journaled_kind(call));
     if (committed || (call->op->flags & OP_OVERTAKES)) {
+        call->journaled = call->recorded;
         struct reeve_reply reply = reply_of(manager, call->command.id, ++call->seq, REEVE_PHASE_ACCEPTED);
         send_reply(call, &reply);
         return;
@@ -286,26 +344,49 @@ static void join_in_hand(struct manager *manager, struct call *call, const struc
     (void)reeve_bus_answer(manager->bus, command, &reply); /* asked again, answered again */
 }
 
+// An end that could not be recorded yet is answered as it was.
+static void answer_in_hand(struct manager *manager, struct call *call, const struct reeve_command *command)
+{
+    struct reeve_reply reply;
+    if (call->unrecorded && reeve_reply_decode(call->reply, &reply, NULL) == REEVE_OK) {
+        (void)answer(manager->bus, command, &reply); /* asked again, answered again */
+    } else {
+        join_in_hand(manager, call, command);
+    }
+}
+
 static void answer_again(struct manager *manager, const struct reeve_command *command,
                          const struct store_command *stored, const char *topic)
 {
     struct reeve_reply reply;
     if (stored->reply != NULL && reeve_reply_decode(stored->reply, &reply, NULL) == REEVE_OK) {
-        (void)reeve_bus_answer(manager->bus, command, &reply); /* a third time is possible */
-        return;
+        (void)answer(manager->bus, command, &reply);                        /* a third time is possible */
+    } else if (!manager->resumed && !reeve_phase_terminal(stored->phase)) { // commands_resume() ends it, to its sender
+        reply = reply_of(manager, command->id, 1, REEVE_PHASE_RUNNING);
+        reply.message = "in hand since before this manager started";
+        (void)answer(manager->bus, command, &reply); /* as above */
+    } else {
+        refuse(manager, command, topic, REEVE_PHASE_DUPLICATE, REEVE_CONFLICT,
+               "was here before; its outcome is not known");
     }
-    refuse(manager, command, topic, REEVE_PHASE_DUPLICATE, REEVE_CONFLICT, "was here before; its outcome is not known");
 }
 
-// True when the id was here before and the sender has been answered.
-static bool was_here_before(struct manager *manager, const struct reeve_command *command, const char *topic)
+// True when the id was here before, or nobody can say, and the sender has been answered. An emergency goes on.
+static bool was_here_before(struct manager *manager, const struct op *op, const struct reeve_command *command,
+                            const char *topic)
 {
     if (!command->id_given) {
         return false;
     }
+    struct reeve_why why = {0};
     struct call *call = reeve_map_get(manager->calls, command->id);
     struct store_command stored = {0};
-    if (call == NULL && store_journal_find(manager->store, command->id, &stored, NULL) != REEVE_OK) {
+    enum reeve_err err = call == NULL ? store_journal_find(manager->store, command->id, &stored, &why) : REEVE_OK;
+    if (err != REEVE_OK && err != REEVE_NOENT && !(op->flags & OP_OVERTAKES)) {
+        refuse(manager, command, topic, REEVE_PHASE_REJECTED, err, why.text);
+        return true;
+    }
+    if (err != REEVE_OK) {
         return false;
     }
     manager->counters.duplicates++;
@@ -313,7 +394,7 @@ static bool was_here_before(struct manager *manager, const struct reeve_command 
         refuse(manager, command, topic, REEVE_PHASE_REJECTED, REEVE_CONFLICT,
                "this id was used for another command; an id belongs to one command for 7 days");
     } else if (call != NULL) {
-        join_in_hand(manager, call, command);
+        answer_in_hand(manager, call, command);
     } else {
         answer_again(manager, command, &stored, topic);
     }
@@ -384,7 +465,8 @@ static enum reeve_err check(const struct call *call, struct reeve_why *why)
         return reeve_fail(why, REEVE_LIMIT, "%d commands are in hand", IN_HAND_MAX);
     }
     if (expected != epoch) {
-        return reeve_fail(why, REEVE_CONFLICT, "expected epoch %lld, it is %lld", (long long)expected, (long long)epoch);
+        return reeve_fail(why, REEVE_CONFLICT, "expected epoch %lld, it is %lld", (long long)expected,
+                          (long long)epoch);
     }
     return REEVE_OK;
 }
@@ -395,7 +477,7 @@ static void run(struct call *call)
 {
     struct reeve_why why = {0};
     struct manager *manager = call->manager;
-    enum reeve_err err = check(call, &why);
+    enum reeve_err err = call->rerun ? REEVE_OK : check(call, &why); // it was checked when it was accepted
     if (err == REEVE_OK) {
         err = decode_args(call, &why);
     }
@@ -421,7 +503,8 @@ static void run(struct call *call)
     }
 }
 
-// ---- receiving --------------------------------------------------------------------------------------------------------
+// ---- receiving
+// --------------------------------------------------------------------------------------------------------
 
 static void unknown_op(struct manager *manager, const struct reeve_topic *topic, unsigned level,
                        const struct reeve_command *command, const char *full_topic)
@@ -458,7 +541,8 @@ static void take_decoded(struct manager *manager, const struct op *op, const str
                "reply_to is no reply topic: below the root only reply/<client>/<id> is answered");
         return;
     }
-    if (!in_time(manager, command, full_topic) || was_here_before(manager, command, full_topic)) {
+    // First what was done: that somebody asks late for what became of it does not make it undone.
+    if (was_here_before(manager, op, command, full_topic) || !in_time(manager, command, full_topic)) {
         return;
     }
     struct call *call = call_new(manager, op, full_topic, op->level == OP_OF_MANAGER ? "" : topic->client, command);
@@ -475,7 +559,9 @@ static unsigned level_of(const struct manager *manager, const struct reeve_topic
     if (topic->kind == REEVE_TOPIC_MANAGER_CMD) {
         return reeve_str_eq(topic->client, manager->config.manager.name) ? OP_OF_MANAGER : 0;
     }
-    return topic->kind == REEVE_TOPIC_POOL_CMD ? OP_OF_POOL : topic->kind == REEVE_TOPIC_ACCOUNT_CMD ? OP_OF_ACCOUNT : 0;
+    return topic->kind == REEVE_TOPIC_POOL_CMD      ? OP_OF_POOL
+           : topic->kind == REEVE_TOPIC_ACCOUNT_CMD ? OP_OF_ACCOUNT
+                                                    : 0;
 }
 
 static void on_command(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
@@ -524,6 +610,7 @@ struct reopened { // what the journal has without an outcome; read first, run af
     struct manager *manager;
     struct call *calls[IN_HAND_MAX];
     size_t len;
+    struct reeve_strv lost; // ids of those that can't be taken up
 };
 
 static struct call *rebuild(struct manager *manager, const struct store_command *stored)
@@ -544,6 +631,7 @@ static struct call *rebuild(struct manager *manager, const struct store_command 
     reeve_command_done(&command);
     if (call != NULL) {
         call->journaled = true;
+        call->recorded = true;
         call->rerun = true;
     }
     return call;
@@ -555,9 +643,24 @@ static void reopen(const struct store_command *stored, void *arg)
     struct call *call = reopened->len < IN_HAND_MAX ? rebuild(reopened->manager, stored) : NULL;
     if (call == NULL) {
         reeve_log(REEVE_LOG_ERROR, "command", "id=%s resumed=false", stored->id);
+        (void)reeve_strv_add(&reopened->lost, stored->id); /* out of memory: the next manager */
         return;
     }
     reopened->calls[reopened->len++] = call;
+}
+
+// Whoever asks again is answered, instead of `duplicate` for ever.
+static void end_lost(struct manager *manager, const char *id)
+{
+    struct reeve_reply reply = reply_of(manager, id, 1, REEVE_PHASE_FAILED);
+    REEVE_BUF_AUTO bytes = REEVE_BUF_INIT(0);
+    REEVE_VALUE_AUTO value = NULL;
+    reply.code = reeve_err_text(REEVE_UNSUPPORTED);
+    reply.message = "the manager restarted, and the one that runs now can't take it up";
+    if (reeve_reply_encode(&reply, &bytes) == REEVE_OK &&
+        reeve_msgpack_read(bytes.data, bytes.len, &reeve_limits_wire, NULL, &value, NULL) == REEVE_OK) {
+        (void)store_journal_end(manager->store, id, REEVE_PHASE_FAILED, value, NULL); /* the commit tells */
+    }
 }
 
 void commands_resume(struct manager *manager)
@@ -583,6 +686,10 @@ void commands_resume(struct manager *manager)
             call_free(call);
         }
     }
+    for (size_t i = 0; i < reopened->lost.len; i++) {
+        end_lost(manager, reopened->lost.items[i]);
+    }
+    reeve_strv_done(&reopened->lost);
     free(reopened);
 }
 

@@ -236,6 +236,7 @@ static void tick_rooms(struct manager *manager)
         return;
     }
     int64_t began_ns = reeve_clock_mono_ns();
+    commands_tick(manager);
     alarms_tick(manager->alarms);
     health_tick(manager->health);
     holds_tick(manager->holds);

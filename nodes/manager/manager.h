@@ -54,6 +54,7 @@ struct manager {
     struct turn *turn;       // what leaves at its end
     struct reeve_timer tick, soon, heartbeat, housekeeping;
     struct reeve_map *calls; // id -> struct call: commands in hand
+    size_t unrecorded;       // of them: ended, but not on disk
 
     bool ready;      // the session is, and all that the broker keeps is in
     bool resumed;    // commands of a former manager were taken up
@@ -111,7 +112,10 @@ struct call {
     int64_t seq;     // of the last reply
     int64_t began_mono;
     bool rerun;      // again, after a restart of the manager
-    bool journaled;
+    bool journaled;  // its row was written, in this turn or before
+    bool recorded;   // its row is on disk, as accepted
+    bool unrecorded; // it ended and was answered, and the disk refused its end
+    bool recording;  // that end is written in this turn
     bool finished;
     bool kept;       // by call_keep()
     void *state;     // the op's own while it is kept
@@ -136,6 +140,7 @@ const struct op *op_at(size_t index); // for documentation; NULL past the end
 
 enum reeve_err commands_start(struct manager *manager, struct reeve_why *why); // subscribes
 void commands_resume(struct manager *manager); // what a former manager left open; when the fleet is known
+void commands_tick(struct manager *manager); // writes ends that the disk refused before
 void commands_done(struct manager *manager);
 
 // Terminal; the reply leaves after the commit. `result` is taken (NULL = none). Return OK, so that `return call_done(...)` reads well.

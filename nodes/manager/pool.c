@@ -102,6 +102,9 @@ void pool_forget(struct pool *pool)
     for (size_t i = 0; i < REEVE_ARRAY_LEN(kinds); i++) {
         alarm_close(pools->manager, kinds[i], pool->name);
     }
+    for (struct reeve_map_iter it = {0}; reeve_map_next(pool->members, &it);) {
+        alarm_close(pools->manager, "drain_late", it.key);
+    }
     (void)reeve_map_remove(pools->pools, pool->name); /* is `pool` */
     pool_free(pool);
 }
@@ -234,6 +237,14 @@ static enum member_state member_state_of(const char *text)
     return MEMBER_ACTIVE;
 }
 
+// A clock that was set back since prolongs nothing.
+static int64_t deadline_of(int64_t at, int64_t longest_ms)
+{
+    int64_t left = at - reeve_clock_wall_ms();
+    left = left < longest_ms ? left : longest_ms;
+    return reeve_clock_mono_ms() + (left > 0 ? left : 0);
+}
+
 static void load_member(const char *key, const struct reeve_value *row, void *arg)
 {
     struct pools *pools = arg;
@@ -259,6 +270,7 @@ static void load_member(const char *key, const struct reeve_value *row, void *ar
     member->fence = reeve_get_int(row, "fence", 0);
     member->created_at = reeve_get_int(row, "created_at", 0);
     member->leave_by_at = reeve_get_int(row, "leave_by_at", 0);
+    member->leave_by_mono = deadline_of(member->leave_by_at, pool->spec.drain.deadline_ms);
     member->force = reeve_get_bool(row, "force", false);
     member->failed_update = reeve_get_bool(row, "failed_update", false);
     member->restart_due = reeve_get_bool(row, "restart_due", false);
@@ -703,6 +715,12 @@ static void apply_file(struct pools *pools, const char *path)
     reeve_pools_done(&loaded);
 }
 
+static void files_settled(struct manager *manager, bool committed, void *arg)
+{
+    (void)arg;
+    manager->pools->files_applied = committed; // undone: again
+}
+
 static void apply_files(struct pools *pools)
 {
     const char *path = pools->manager->config.manager.pools_dir;
@@ -722,6 +740,7 @@ static void apply_files(struct pools *pools)
         free(entries[i]);
     }
     free(entries);
+    manager_after_commit(pools->manager, files_settled, NULL);
 }
 
 // ---- the tick -------------------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ struct member {
     int64_t version;         // of the template
     int64_t fence;           // single_active; else 0
     int64_t created_at;
-    int64_t leave_by_at;     // LEAVING: when `drain.then` decides
+    int64_t leave_by_at;     // LEAVING: when `drain.then` decides; leave_by_mono counts
     bool force;              // LEAVING: at once
     bool failed_update;      // counted as a failure of the update
     bool restart_due;        // released: nobody takes it before its restart is done
@@ -60,6 +60,7 @@ struct member {
     bool proven;             // was healthy for as long as an update wants it
     int64_t restart_mono;     // restart_due: not asked before; INT64_MAX = under way
     int64_t known_since_mono; // placed, or loaded by this manager
+    int64_t leave_by_mono;
     int64_t away_since_mono; // out of reach; 0 = it is not
     int64_t node_live_since_mono;
     int64_t granted_mono;    // last lease granted; after a restart the time of loading
