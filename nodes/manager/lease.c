@@ -17,10 +17,11 @@ struct renewing {
     size_t len;
 };
 
+// One that leaves is renewed while it drains; if it only waits for its lease, it is not started any more.
 static bool leased(const struct member *member)
 {
-    return member->pool->spec.partition.single_active && member->state != MEMBER_LOST &&
-           !(member->state == MEMBER_LEAVING && member->force);
+    bool drains = member->state == MEMBER_LEAVING && !member->force && member_seen(member).ready;
+    return member->pool->spec.partition.single_active && (member->state == MEMBER_ACTIVE || drains);
 }
 
 static void send_renewal(struct pools *pools, const char *node, int64_t beat, struct reeve_value *leases)

@@ -46,6 +46,8 @@ struct mail { // an order on its way to a node, or its reply on its way back
     bool reply;
     enum reeve_phase phase;
     bool lost;
+    int64_t epoch;   // of the node's session: what was sent to another one never arrives
+    int64_t sent_at; // wall
 };
 struct sim {
     struct fake fake;
@@ -229,7 +231,8 @@ static void do_apply(struct sim *sim, int node, const struct reeve_value *args)
     }
 }
 
-static enum reeve_phase do_remove(struct sim *sim, int node, const struct reeve_value *args)
+// A run that began while the order was on its way is not counted: nobody could have seen it.
+static enum reeve_phase do_remove(struct sim *sim, int node, const struct reeve_value *args, int64_t sent_at)
 {
     const struct reeve_value *names = reeve_value_get(args, "workers");
     for (size_t i = 0; i < reeve_value_len(names); i++) {
@@ -240,7 +243,7 @@ static enum reeve_phase do_remove(struct sim *sim, int node, const struct reeve_
     }
     for (size_t i = 0; i < reeve_value_len(names); i++) {
         struct sim_worker *worker = worker_at(sim, node, reeve_value_text(reeve_value_at(names, i)), false);
-        sim->busy_taken += worker->running && worker->busy && !forced(sim, worker) ? 1 : 0;
+        sim->busy_taken += worker->running && worker->busy && worker->since <= sent_at && !forced(sim, worker) ? 1 : 0;
         worker->there = false;
         worker->running = false;
         say_process(sim, worker);
@@ -271,14 +274,14 @@ static void do_renew(struct sim *sim, int node, const struct reeve_value *args)
     }
 }
 
-static enum reeve_phase do_order(struct sim *sim, const struct order *order)
+static enum reeve_phase do_order(struct sim *sim, const struct order *order, int64_t sent_at)
 {
     int node = node_index(sim, order->node);
     assert_true(node >= 0);
     if (strcmp(order->op, "apply") == 0) {
         do_apply(sim, node, order->args);
     } else if (strcmp(order->op, "remove") == 0) {
-        return do_remove(sim, node, order->args);
+        return do_remove(sim, node, order->args, sent_at);
     } else if (strcmp(order->op, "renew") == 0) {
         do_renew(sim, node, order->args);
     } else if (strcmp(order->op, "drain") == 0) {
@@ -296,7 +299,9 @@ static enum reeve_phase do_order(struct sim *sim, const struct order *order)
 static void post(struct sim *sim, size_t order, bool reply, enum reeve_phase phase, int64_t delay_ms, bool lost)
 {
     assert_true(sim->mail_len < MAIL);
-    sim->mail[sim->mail_len++] = (struct mail){order, sim->fake.mono_ms + delay_ms, reply, phase, lost};
+    const struct sim_node *node = &sim->nodes[node_index(sim, sim->fake.orders[order].order.node)];
+    sim->mail[sim->mail_len++] = (struct mail){order, sim->fake.mono_ms + delay_ms, reply, phase, lost, node->epoch,
+                                                sim->fake.wall_ms};
 }
 
 // New orders get on their way: mostly at once, some late, some lost.
@@ -325,11 +330,11 @@ static void arrive(struct sim *sim, const struct mail *mail)
     }
     const struct sim_node *node = &sim->nodes[node_index(sim, sent->order.node)];
     int64_t patience = sent->order.timeout_ms > 0 ? sent->order.timeout_ms : 60000;
-    if (mail->lost || !node->power || !node->linked) {
+    if (mail->lost || !node->power || !node->linked || mail->epoch != node->epoch) {
         post(sim, mail->order, true, REEVE_PHASE_FAILED, patience, true);
         return;
     }
-    enum reeve_phase phase = do_order(sim, &sent->order);
+    enum reeve_phase phase = do_order(sim, &sent->order, mail->sent_at);
     post(sim, mail->order, true, phase, 0, false);
 }
 
