@@ -129,10 +129,15 @@ enum reeve_err ask_put_timeout(const struct invocation *inv, int64_t preset_ms, 
 
 // ---- confirmation -----------------------------------------------------------------------------------------------
 
+bool ask_somebody(const struct invocation *inv)
+{
+    return !opt_given(inv, OPT_YES) && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+}
+
 bool ask_confirmed(const struct invocation *inv, const char *text)
 {
     char answer[16] = "";
-    if (opt_given(inv, OPT_YES) || isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1) {
+    if (!ask_somebody(inv)) {
         return true;
     }
     (void)fprintf(stderr, "%s? [y/N] ", text);
@@ -140,14 +145,23 @@ bool ask_confirmed(const struct invocation *inv, const char *text)
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-static bool confirmed(const struct asking *asking, const struct question *question)
+// Without the site's own broker and manager, as an order to all of them is meant.
+static int64_t count_workers(struct asking *asking)
+{
+    ORDERS_AUTO orders = {0};
+    struct reeve_why why = {0};
+    enum reeve_err err = asking_order(asking, "manager", NULL, "stats", NULL, &orders, &why);
+    bool known = err == REEVE_OK && orders_exit(&orders) == EXIT_DONE;
+    return known ? reeve_get_int(orders.items[0]->result, "total", -1) : -1;
+}
+
+static bool confirmed(struct asking *asking, const struct question *question)
 {
     REEVE_BUF_AUTO text = REEVE_BUF_INIT(4096);
-    if (question->confirm == NULL || opt_given(asking->inv, OPT_DRY_RUN)) {
+    if (question->confirm == NULL || opt_given(asking->inv, OPT_DRY_RUN) || !ask_somebody(asking->inv)) {
         return true;
     }
-    const struct reeve_known_node *manager = managers_get(&asking->managers, asking->manager);
-    question->confirm(manager != NULL ? manager->record : NULL, &text);
+    question->confirm(count_workers(asking), &text);
     return ask_confirmed(asking->inv, reeve_buf_str(&text));
 }
 

@@ -56,8 +56,9 @@ struct question {
     int (*judge)(const struct invocation *inv, const struct reeve_value *result);
     // After it was done, with --wait: until all of it is ready. The exit code.
     int (*wait)(struct asking *asking, const struct reeve_value *result);
-    // Asked before it is sent, on a terminal and without --yes: "stop all 217 workers". NULL = not asked.
-    void (*confirm)(const struct reeve_value *manager_status, struct reeve_buf *text);
+    // Asked before it is sent, on a terminal and without --yes: "stop all 217 workers". `workers` of the fleet; -1 =
+    // not known. NULL = not asked.
+    void (*confirm)(int64_t workers, struct reeve_buf *text);
 };
 int ask(const struct invocation *inv, struct question *question);
 
@@ -69,5 +70,6 @@ enum reeve_err ask_put_timeout(const struct invocation *inv, int64_t preset_ms, 
                                int64_t *ret_ms, struct reeve_why *why);
 // Whether a person says yes to "TEXT? [y/N]"; true without asking with --yes or when no person is there.
 bool ask_confirmed(const struct invocation *inv, const char *text);
+bool ask_somebody(const struct invocation *inv); // whether ask_confirmed() would ask
 
 #endif

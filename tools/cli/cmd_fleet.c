@@ -87,9 +87,8 @@ static enum reeve_err put_stop(const struct invocation *inv, struct reeve_value 
 
 // ---- asked first --------------------------------------------------------------------------------------------------
 
-static void confirm(const char *what, const struct reeve_value *status, const char *after, struct reeve_buf *text)
+static void confirm(const char *what, int64_t workers, const char *after, struct reeve_buf *text)
 {
-    int64_t workers = reeve_get_int(status, "workers", -1);
     if (workers >= 0) {
         reeve_buf_printf(text, "%s all %" PRId64 " workers%s", what, workers, after);
     } else {
@@ -97,24 +96,24 @@ static void confirm(const char *what, const struct reeve_value *status, const ch
     }
 }
 
-static void confirm_stop(const struct reeve_value *status, struct reeve_buf *text)
+static void confirm_stop(int64_t workers, struct reeve_buf *text)
 {
-    confirm("stop", status, " of the fleet, and let pools and accounts start nothing until `fleet start --all`", text);
+    confirm("stop", workers, " of the fleet, and let pools and accounts start nothing until `fleet start --all`", text);
 }
 
-static void confirm_kill(const struct reeve_value *status, struct reeve_buf *text)
+static void confirm_kill(int64_t workers, struct reeve_buf *text)
 {
-    confirm("SIGKILL to", status, " of the fleet", text);
+    confirm("SIGKILL to", workers, " of the fleet", text);
 }
 
-static void confirm_restart(const struct reeve_value *status, struct reeve_buf *text)
+static void confirm_restart(int64_t workers, struct reeve_buf *text)
 {
-    confirm("restart", status, " of the fleet", text);
+    confirm("restart", workers, " of the fleet", text);
 }
 
-static void confirm_shutdown(const struct reeve_value *status, struct reeve_buf *text)
+static void confirm_shutdown(int64_t workers, struct reeve_buf *text)
 {
-    confirm("shut down", status, " of the fleet, and all that join later, until `fleet clear --all`", text);
+    confirm("shut down", workers, " of the fleet, and all that join later, until `fleet clear --all`", text);
 }
 
 // ---- what comes back ----------------------------------------------------------------------------------------------
@@ -272,7 +271,7 @@ static const struct fleet_command {
     enum reeve_err (*put)(const struct invocation *inv, struct reeve_value *args, struct reeve_why *why);
     void (*show)(const struct invocation *inv, const struct reeve_value *result);
     int (*judge)(const struct invocation *inv, const struct reeve_value *result);
-    void (*confirm)(const struct reeve_value *manager_status, struct reeve_buf *text); // with --all
+    void (*confirm)(int64_t workers, struct reeve_buf *text); // with --all
     unsigned flags;
     bool timed; // the op takes `timeout`
 } fleet_commands[] = {

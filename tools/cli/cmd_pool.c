@@ -242,9 +242,9 @@ static int wait_ready(struct asking *asking, const struct reeve_value *result)
 
 // ---- the commands -------------------------------------------------------------------------------------------------
 
-static void confirm_delete(const struct reeve_value *manager_status, struct reeve_buf *text)
+static void confirm_delete(int64_t workers, struct reeve_buf *text)
 {
-    (void)manager_status;
+    (void)workers;
     reeve_buf_puts(text, "stop all workers of the pool and forget it");
 }
 
@@ -253,7 +253,7 @@ static const struct pool_command {
     enum reeve_err (*put)(const struct invocation *inv, struct reeve_value *args, struct reeve_why *why);
     void (*show)(const struct invocation *inv, const struct reeve_value *result);
     int (*wait)(struct asking *asking, const struct reeve_value *result);
-    void (*confirm)(const struct reeve_value *manager_status, struct reeve_buf *text);
+    void (*confirm)(int64_t workers, struct reeve_buf *text);
     unsigned flags;
 } pool_commands[] = {
     {.command = "show", .op = "describe", .show = show_pool, .flags = ASK_READS},

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char exit_codes[] = "Exit codes: 0 done, 1 refused or failed, 2 usage or configuration,\n"
-                                 "            3 broker or node not reachable, or no answer in time.\n";
+                                 "            3 broker, node or manager not reachable, or no answer in time.\n";
 
 static void put_option(struct reeve_buf *out, enum option_id id)
 {
@@ -212,7 +212,7 @@ void help_man(struct reeve_buf *out)
     reeve_buf_puts(out, ".SH OPTIONS OF ALL COMMANDS THAT CONNECT\n");
     put_roff_options(out, options_common());
     reeve_buf_puts(out, ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nrefused or failed\n.TP\n2\nusage or configuration\n"
-                        ".TP\n3\nbroker or node not reachable, or no answer in time\n"
+                        ".TP\n3\nbroker, node or manager not reachable, or no answer in time\n"
                         ".SH ENVIRONMENT\n.TP\nREEVE_SITE\nfolder of the site, as \\-\\-site\n"
                         ".TP\nNO_COLOR\nno colour, whatever its value\n"
                         ".SH SEE ALSO\n\\fBmosquitto_pub\\fR(1), \\fBmosquitto\\fR(8)\n");

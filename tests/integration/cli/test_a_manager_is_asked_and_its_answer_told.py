@@ -262,10 +262,12 @@ def test_a_person_is_asked_before_everything_stops(broker, manager, tmp_path):
         os.close(terminal)
         return process.wait(), said.decode()
 
+    manager.answers["stats"] = {"result": {"total": 217}}
     code, said = typed(b"n\n")
-    assert code == 1 and "stop all 217 workers" in said and "nothing was done" in said and manager.take() == []
+    assert code == 1 and "stop all 217 workers" in said and "nothing was done" in said
+    assert [topic for topic, _ in manager.take()] == ["manager/main/cmd/stats"]
     code, said = typed(b"y\n")
-    assert code == 0 and len(manager.take()) == 1
+    assert code == 0 and [topic for topic, _ in manager.take()] == ["manager/main/cmd/stats", "manager/main/cmd/stop"]
     code, said = typed(b"", "--yes")
     assert code == 0 and "[y/N]" not in said and len(manager.take()) == 1
 
