@@ -412,7 +412,10 @@ static void look_for_loss(struct member *member, const struct seen *seen, int64_
     if (member->away_since_mono == 0) {
         member->away_since_mono = now;
     }
-    if (now - member->away_since_mono < partition->lost_after_ms) {
+    int64_t lost_mono = member->away_since_mono + partition->lost_after_ms;
+    if (now < lost_mono) {
+        struct pools *pools = member->pool->pools;
+        pools->due_mono = pools->due_mono == 0 || lost_mono < pools->due_mono ? lost_mono : pools->due_mono;
         return;
     }
     if (seen->node_live && seen->supervised) { // it runs and does not speak: its node can end it

@@ -747,6 +747,7 @@ static void apply_files(struct pools *pools)
 
 void pools_tick(struct pools *pools)
 {
+    pools->due_mono = 0;
     if (!pools->files_applied) {
         apply_files(pools);
     }
@@ -763,6 +764,15 @@ void pools_tick(struct pools *pools)
         pool_publish_status(pool);
         pool_reconcile(pool); // last: it may forget the pool
     }
+    if (pools->due_mono != 0) {
+        reeve_timer_start(&pools->due, pools->due_mono - reeve_clock_mono_ms(), 0);
+    }
+}
+
+static void due(struct reeve_timer *timer, void *arg)
+{
+    (void)timer;
+    manager_tick_soon(((struct pools *)arg)->manager);
 }
 
 static void on_fleet(struct manager *manager, enum fleet_change change, const struct fleet_node *node,
@@ -801,6 +811,7 @@ enum reeve_err pools_new(struct manager *manager, struct pools **ret, struct ree
     }
     *ret = pools;
     pools->manager = manager;
+    reeve_timer_init(manager->loop, &pools->due, due, pools);
     pools->pools = reeve_map_new(POOLS_MAX);
     pools->workers = reeve_map_new(MEMBERS_MAX);
     pools->acquisitions = reeve_map_new(ACQUISITIONS_MAX);
@@ -812,6 +823,12 @@ enum reeve_err pools_new(struct manager *manager, struct pools **ret, struct ree
     }
     enum reeve_err err = fleet_listen(manager->fleet, on_fleet, pools);
     return err == REEVE_OK ? scaling_start(pools, why) : reeve_fail(why, err, "too many listeners");
+}
+
+static void closed(struct reeve_timer *timer, void *arg)
+{
+    (void)timer;
+    free(arg);
 }
 
 void pools_free(struct pools *pools)
@@ -827,7 +844,7 @@ void pools_free(struct pools *pools)
     reeve_map_free(pools->acquisitions, NULL);
     reeve_map_free(pools->queues, free);
     reeve_map_free(pools->strays, NULL);
-    free(pools);
+    reeve_timer_close(&pools->due, closed);
 }
 
 enum reeve_err pools_replace(struct manager *manager, const char *node, const char *worker, const char *cause,

@@ -129,6 +129,8 @@ struct pools {
     size_t under_way;
     int64_t adopted_mono;
     bool files_applied;
+    struct reeve_timer due; // the next member's lost_after: ticks are a second apart, and that is long
+    int64_t due_mono;
 };
 
 // ---- pool.c -----------------------------------------------------------------------------------------------------
