@@ -516,7 +516,7 @@ static void step_leaving(struct stepping *stepping, struct member *member, const
         return;
     }
     bool held = member->lease_id[0] != '\0' && !member->force; // whoever acquired it goes on with it until the lease ends
-    if (held && reeve_clock_wall_ms() < member->leave_by_at) {
+    if (held && reeve_clock_mono_ms() < member->leave_by_mono) {
         return;
     }
     if (drains_first(member, seen) || !may_remove(member, seen)) {
