@@ -8,6 +8,7 @@
 #include "pool.h"
 #include "turn.h"
 
+#include <malloc.h>
 #include <reeve/clock.h>
 #include <reeve/id.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #define HOUSEKEEPING_MS 60000
 #define STORE_RETRY_MS  5000
 #define TICK_MS         1000
+#define HEAP_FREE_STEP  (4U << 20)
 #define SOON_MS         5  // so that a burst of changes is one tick
 #define SOON_SHARE      10 // and a tick that takes long is not asked for again at once: a tenth of the time at most
 #define FLUSH_MS        3000
@@ -245,9 +247,23 @@ static void tick_rooms(struct manager *manager)
     manager->tick_ms = (reeve_clock_mono_ns() - began_ns) / 1000000;
 }
 
+// What a burst took (an emergency stop of everybody, a new session) goes back to the system; glibc keeps it otherwise. Free
+// bytes stay counted when their pages are gone, so only more than last time is worth the walk.
+static void give_back_memory(struct manager *manager)
+{
+    size_t free_bytes = mallinfo2().fordblks;
+    if (free_bytes > manager->heap_free_bytes + HEAP_FREE_STEP) {
+        (void)malloc_trim(0); /* whether there was anything */
+        manager->heap_free_bytes = mallinfo2().fordblks;
+    } else if (free_bytes < manager->heap_free_bytes) {
+        manager->heap_free_bytes = free_bytes;
+    }
+}
+
 static void tick(struct reeve_timer *timer, void *arg)
 {
     tick_rooms(arg);
+    give_back_memory(arg);
     reeve_timer_start(timer, TICK_MS, 0);
 }
 

@@ -54,6 +54,7 @@ struct manager {
     struct turn *turn;       // what leaves at its end
     struct reeve_timer tick, soon, heartbeat, housekeeping;
     struct reeve_map *calls; // id -> struct call: commands in hand
+    size_t heap_free_bytes;  // when memory was last given back
     size_t unrecorded;       // of them: ended, but not on disk
 
     bool ready;      // the session is, and all that the broker keeps is in

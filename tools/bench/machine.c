@@ -141,6 +141,11 @@ int64_t machine_rss_kb(pid_t pid)
     return kb_line(pid, "status", "VmRSS:");
 }
 
+int64_t machine_rss_peak_kb(pid_t pid)
+{
+    return kb_line(pid, "status", "VmHWM:");
+}
+
 int64_t machine_pss_kb(pid_t pid)
 {
     return kb_line(pid, "smaps_rollup", "Pss:");

@@ -12,6 +12,7 @@ struct reeve_value *machine_load(void); // LIST of the three load averages
 
 // In kB; -1 when there is no such process.
 int64_t machine_rss_kb(pid_t pid);
+int64_t machine_rss_peak_kb(pid_t pid); // since its start
 int64_t machine_pss_kb(pid_t pid);
 int64_t machine_cpu_ns(pid_t pid); // user and system, all threads, in steps of a tick (10 ms); 0 = no such process
 pid_t machine_parent(pid_t pid);   // 0 when there is no such process

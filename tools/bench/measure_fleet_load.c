@@ -23,18 +23,22 @@ static struct series rss_start = {.name = "rss_start",
                                   .scale = KB_OF_KIB,
                                   .goal = 40000,
                                   .of = GOAL_MAX};
+static struct series rss_peak = {.name = "rss_peak",
+                                 .what = "the most it had until then, stops of everybody included",
+                                 .unit = "kB",
+                                 .scale = KB_OF_KIB};
 static struct series rss_end = {.name = "rss_end",
                                 .what = "resident memory of reeve-manager at the end of all",
                                 .unit = "kB",
                                 .scale = KB_OF_KIB,
                                 .goal = 40000,
                                 .of = GOAL_MAX};
-static struct series rss_steady = {.name = "rss_steady",
-                                   .what = "resident memory of reeve-manager after the first windows, wills and stops",
-                                   .unit = "kB",
-                                   .scale = KB_OF_KIB,
-                                   .goal = 40000,
-                                   .of = GOAL_MAX};
+static struct series rss_stops = {.name = "rss_stops",
+                                  .what = "resident memory of reeve-manager after the first windows, wills and stops",
+                                  .unit = "kB",
+                                  .scale = KB_OF_KIB,
+                                  .goal = 40000,
+                                  .of = GOAL_MAX};
 
 struct look {
     int64_t ns, manager_ns, broker_ns, simulated_ns, heartbeats;
@@ -94,8 +98,10 @@ enum reeve_err measure_steady(struct fleet_bench *fleet, struct report *report, 
 enum reeve_err measure_memory(struct fleet_bench *fleet, struct report *report, struct reeve_why *why)
 {
     (void)why;
-    series_add(&rss_steady, machine_rss_kb(fleet->manager));
-    report_series(report, &rss_steady);
+    series_add(&rss_stops, machine_rss_kb(fleet->manager));
+    report_series(report, &rss_stops);
+    series_add(&rss_peak, machine_rss_peak_kb(fleet->manager));
+    report_series(report, &rss_peak);
     return REEVE_OK;
 }
 
