@@ -54,8 +54,8 @@ struct manager {
     struct turn *turn;       // what leaves at its end
     struct reeve_timer tick, soon, heartbeat, housekeeping;
     struct reeve_map *calls; // id -> struct call: commands in hand
-    size_t heap_free_bytes;  // when memory was last given back
     size_t unrecorded;       // of them: ended, but not on disk
+    size_t heap_free_bytes;  // when memory was last given back
 
     bool ready;      // the session is, and all that the broker keeps is in
     bool resumed;    // commands of a former manager were taken up
