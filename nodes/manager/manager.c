@@ -27,8 +27,16 @@
 
 // ---- the manager's own record -----------------------------------------------------------------------------------
 
+static bool count_node(const struct fleet_node *node, void *arg)
+{
+    (void)node;
+    (*(int64_t *)arg)++;
+    return true;
+}
+
 static void publish_status(struct manager *manager, bool goodbye)
 {
+    int64_t nodes = 0;
     char topic[REEVE_TOPIC_SIZE];
     char host[256] = "unknown";
     struct reeve_value *status = reeve_value_map();
@@ -43,8 +51,13 @@ static void publish_status(struct manager *manager, bool goodbye)
     reeve_put_int(status, "heartbeat_ms", manager->config.manager.heartbeat_ms);
     reeve_put_int(status, "ttl_ms", 3 * manager->config.manager.heartbeat_ms);
     reeve_put_int(status, "workers", (int64_t)fleet_workers_len(manager->fleet));
+    fleet_each_node(manager->fleet, count_node, &nodes);
+    reeve_put_int(status, "nodes", nodes);
+    reeve_put_int(status, "pools", (int64_t)pools_len(manager->pools));
+    reeve_put_int(status, "accounts", (int64_t)accounts_len(manager->accounts));
     reeve_put_bool(status, "known", fleet_known(manager->fleet));
     reeve_put_bool(status, "fleet_stopped", hold_fleet_stopped(manager->holds));
+    reeve_put_bool(status, "global_offline", hold_fleet_offline(manager->holds));
     (void)snprintf(topic, sizeof topic, "manager/%s/status", manager->config.manager.name); /* a name */
     // A goodbye stays: it has no successor that would renew it.
     manager_publish(manager, LEAVING_STATUS, topic, status, goodbye ? 0 : 3 * manager->config.manager.heartbeat_ms);
