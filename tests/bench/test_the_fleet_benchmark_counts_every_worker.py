@@ -13,7 +13,7 @@ BIN = pathlib.Path(os.environ.get("REEVE_BIN", HERE.parents[1] / "build/dev/bin"
 WORKERS, ROUNDS = 200, 20
 MEASURES = {"start_known", "start_stats", "start_verdicts", "start_messages", "rss_start", "cpu_manager", "cpu_broker", "cpu_simulated",
             "heartbeats", "will_verdict", "will_broker", "will_manager", "will_back", "burst_verdict", "query_stats",
-            "query_list", "query_find", "stop_tenth", "start_tenth", "stop_all", "start_all", "rss_steady",
+            "query_list", "query_find", "stop_tenth", "start_tenth", "stop_all", "start_all", "rss_stops", "rss_peak",
             "restart_known", "restart_stats", "restart_messages", "rss_end"}
 PHASES = {"start", "steady", "wills", "burst", "back_after_burst", "stop_tenth", "start_tenth", "stop_all", "start_all",
           "restart", "back_after_restart"}
@@ -61,6 +61,11 @@ def test_heartbeats_change_nothing_and_are_as_many_as_said(bench):
     measures = {row["name"]: row for row in bench[0]["measures"]}
     expected = WORKERS * 1000 / bench[0]["fleet"]["heartbeat_ms"]
     assert expected * 0.8 < measures["heartbeats"]["mean"] < expected * 1.25
+
+
+def test_a_restart_of_the_manager_changes_only_the_verdicts_that_changed(bench):
+    measures = {row["name"]: row for row in bench[0]["measures"]}
+    assert measures["restart_messages"]["max"] < WORKERS / 4  # 5 workers were cut
 
 
 def test_machine_fleet_and_manager_are_described(bench):
