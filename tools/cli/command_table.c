@@ -754,9 +754,10 @@ const struct command_def command_table[] = {
      .run = cmd_bench,
      .offline = true,
      .summary = "measure a site of its own on this machine",
-     .detail = "WHAT is `node`. Runs reeve-bench, which starts a broker and a daemon of its own, and removes them. Its "
-               "options stand after `--`.",
-     .examples = "reeve bench node\nreeve bench node -- --table --rounds 50"},
+     .detail =
+         "WHAT is `node` or `fleet`. Runs reeve-bench, which starts a broker and a daemon or manager of its own, and "
+         "removes them. Its options stand after `--`.",
+     .examples = "reeve bench node\nreeve bench node -- --table --rounds 50\nreeve bench fleet"},
     {.name = "version",
      .args = "",
      .args_max = 0,
