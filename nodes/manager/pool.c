@@ -118,7 +118,8 @@ static int64_t within(int64_t value, int64_t min, int64_t max)
 
 int64_t pool_desired(const struct pool *pool)
 {
-    return pool->draining || pool->deleting ? 0 : within(pool->size, pool->spec.min, pool->spec.max);
+    bool scheduled = pool->spec.scaling.schedules.len > 0; // whose bounds may lie outside of the pool's
+    return pool->draining || pool->deleting ? 0 : scheduled ? pool->size : within(pool->size, pool->spec.min, pool->spec.max);
 }
 
 int64_t pool_desired_in(const struct pool *pool, const char *region)

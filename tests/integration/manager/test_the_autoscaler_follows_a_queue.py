@@ -104,14 +104,14 @@ def test_a_cool_down_outlives_the_manager(names, make_node, manager, steer, queu
 
 def test_floors_targets_and_what_is_old(names, make_node, manager, steer, queue):
     make_node(names[0])
-    # A floor by the clock comes at once, without step or measurement.
+    # A floor by the clock comes at once, without step or measurement, and may lie above the pool's own ceiling.
     now = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=1)
-    schedule = {"cron": f"{now.minute} {now.hour} * * *", "for": "2h", "min": 4}
-    apply(steer, "floor", min=1, max=6, scaling={"up_by": 1, "cooldown": "1h", "schedules": [schedule]})
+    schedule = {"cron": f"{now.minute} {now.hour} * * *", "for": "2h", "min": 4, "max": 5}
+    apply(steer, "floor", min=1, max=3, scaling={"up_by": 1, "cooldown": "1h", "schedules": [schedule]})
     floor = wait_decision(steer, scaled(4), "floor")
     assert "the floor by schedule" in floor["reason"] and not floor["known"]
     steer.wait_ready("floor", 4)
-    apply(steer, "floor", min=1, max=6, scaling={"cooldown": "0"})
+    apply(steer, "floor", min=1, max=3, scaling={"cooldown": "0", "down_by": 5})
     queue("floor", 0)
     wait_decision(steer, scaled(1), "floor")
     steer.wait_ready("floor", 1)
