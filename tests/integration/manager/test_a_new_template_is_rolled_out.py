@@ -86,9 +86,12 @@ def test_a_busy_worker_is_replaced_when_it_is_done(names, make_node, manager, st
     steer.wait_verdict(names[0], busy, lambda v: v["availability"] == "processing")
     apply(steer, probe(release="2"), size=2, update=QUICK)
     steer.wait_pool("demo", lambda s: "update" not in s and s["leaving"] == 1 and s["ready"] == 2, 30)
+    # A whole update later it is still at work.
+    steer.pool("demo", "restart")
+    steer.wait_pool("demo", lambda s: s["version"] == 3 and "update" not in s and s["leaving"] == 1 and s["ready"] == 2, 30)
     assert steer.record(f"worker/{names[0]}/{busy}/process")["state"] == "running"
     steer.do(f"worker/{names[0]}/{busy}", "busy", {"jobs": 0})
-    assert rolled_out(steer, 2, 2)["busy_workers_killed_by_scaling"] == 0
+    assert rolled_out(steer, 3, 2)["busy_workers_killed_by_scaling"] == 0
 
 
 def test_a_bad_template_comes_back_by_itself_and_history_leads_back(names, make_node, manager, steer):

@@ -40,12 +40,18 @@ def test_labels_spread_regions_and_distance(names, make_node, manager, steer, en
     make_node(a, region="eu", labels={"disk": "ssd"}, endpoints={"exchange": f"127.0.0.1:{endpoint}"}, endpoints_interval="1s")
     make_node(b, region="eu", labels={"disk": "hdd"})
     make_node(c, region="us", labels={"disk": "ssd", "gpu": "1"})
-    # Regions before nodes: two and two, and then one of each node of the fuller region.
-    apply(steer, "even", size=4)
-    assert by_node(steer.wait_ready("even", 4)) == {a: 1, b: 1, c: 2}
-    steer.pool("even", "scale", "2")  # the first victim is where most are
-    status = steer.wait_ready("even", 2)
-    assert set(by_node(status)) in ({a, c}, {b, c}) and by_node(status)[c] == 1
+    # Regions before nodes: two and two.
+    apply(steer, "even", size=1)
+    steer.wait_ready("even", 1)
+    steer.pool("even", "scale", "4")
+    status = steer.wait_ready("even", 4)
+    assert by_node(status) == {a: 1, b: 1, c: 2}
+    # Victims in turn from the fullest region: first one of two at c, then the idle one of the two in eu, though c has a younger one.
+    busy = next(m["worker"] for m in status["members"] if m["node"] == b)
+    steer.do(f"worker/{b}/{busy}", "busy", {"jobs": 1})
+    steer.wait_verdict(b, busy, lambda v: v["availability"] == "processing")
+    steer.pool("even", "scale", "2")
+    assert by_node(steer.wait_ready("even", 2)) == {b: 1, c: 1}
     apply(steer, "nodes", size=3, placement={"spread": ["node"]})
     assert by_node(steer.wait_ready("nodes", 3)) == {a: 1, b: 1, c: 1}
     apply(steer, "hard", size=2, placement={"require": ["label.disk=ssd", "region=eu"]})

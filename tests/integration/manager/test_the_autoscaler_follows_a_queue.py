@@ -67,10 +67,11 @@ def test_it_grows_by_its_step_cools_down_and_shrinks_around_the_busy(names, make
     second = wait_decision(steer, scaled(5))
     assert second["at"] - first["at"] >= 3900
     members = steer.wait_ready("demo", 5)["members"]
-    # Shrinks one at a time; the three that are busy stay until the end.
-    busy = {(m["node"], m["worker"]) for m in members[:3]}
+    # Shrinks one at a time; the three that are busy stay until the end, although they are the youngest.
+    busy = {(m["node"], m["worker"]) for m in members[-3:]}
     for node, worker in busy:
         steer.do(f"worker/{node}/{worker}", "busy", {"jobs": 1})
+        steer.wait_verdict(node, worker, lambda v: v["availability"] == "processing")
     queue("jobs", 0)
     after = len(decisions(steer))
     assert wait_decision(steer, scaled(4), after=after)["at"] - second["at"] >= 3900
