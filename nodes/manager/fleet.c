@@ -2,8 +2,6 @@
 // fleet_internal.h. Must not: judge a worker (fleet_look.c), or publish anything but through it.
 #include "fleet_internal.h"
 
-#include "health.h"
-
 #include <malloc.h>
 #include <reeve/clock.h>
 #include <reeve/codec.h>
@@ -317,9 +315,6 @@ static void on_own(struct reeve_bus *bus, const struct reeve_delivery *delivery,
     }
     if (!worker->judged) {
         fleet_read_former(fleet, worker, record);
-        if (fleet->manager->health != NULL) {
-            health_former(fleet->manager->health, topic.node, topic.worker, record);
-        }
     }
     (void)reeve_value_remove(record, "at"); /* not every record has one */
     worker->published = reeve_value_digest(record);

@@ -68,44 +68,7 @@ static void worker_free(void *value)
     }
     free(worker->more);
     free(worker->trend);
-    reeve_value_free(worker->former_failing);
     free(worker);
-}
-
-static bool level_parse(const char *text, enum health_level *ret)
-{
-    for (enum health_level level = HEALTH_UNKNOWN; text != NULL && level <= HEALTH_UNHEALTHY; level++) {
-        if (strcmp(health_level_text(level), text) == 0) {
-            *ret = level;
-            return true;
-        }
-    }
-    return false;
-}
-
-void health_former(struct health *health, const char *node, const char *worker, const struct reeve_value *verdict)
-{
-    enum health_level level;
-    const struct reeve_value *failing = reeve_value_get(verdict, "checks_failing");
-    if (!level_parse(reeve_get_str(verdict, "health"), &level) || level == HEALTH_UNKNOWN) {
-        return;
-    }
-    struct health_worker *own = find_or_make(health, node, worker);
-    if (own != NULL && own->level == HEALTH_UNKNOWN) {
-        own->former = (uint8_t)level;
-        reeve_value_free(own->former_failing);
-        own->former_failing = failing != NULL ? reeve_value_clone(failing) : NULL;
-    }
-}
-
-// True when there was something: the record no longer says what it did.
-static bool drop_former(struct health_worker *worker)
-{
-    bool was = worker->former != HEALTH_UNKNOWN;
-    worker->former = HEALTH_UNKNOWN;
-    reeve_value_free(worker->former_failing);
-    worker->former_failing = NULL;
-    return was;
 }
 
 // ---- what is seen: a run, its end, its memory ------------------------------------------------------------------------
@@ -289,7 +252,7 @@ static void judge(struct health *health, struct health_worker *worker, const str
     enum health_level level = health_check_level(&facts, checks, len);
     uint64_t failing = level == HEALTH_UNKNOWN ? 0 : digest_of(checks, len);
     health->looks++;
-    bool changed = drop_former(worker) || level != worker->level || failing != worker->failing;
+    bool changed = level != worker->level || failing != worker->failing;
     if (level != worker->level) {
         worker->level = (uint8_t)level;
         worker->since_mono = reeve_clock_mono_ms();
@@ -532,13 +495,6 @@ struct reeve_value *health_value(const struct health *health, const char *node, 
 void health_put_verdict(const struct health *health, const char *node, const char *worker, struct reeve_value *verdict)
 {
     const struct health_worker *own = find(health, node, worker);
-    if (own != NULL && own->former != HEALTH_UNKNOWN) {
-        reeve_put_str(verdict, "health", health_level_text((enum health_level)own->former));
-        if (own->former_failing != NULL) {
-            (void)reeve_value_put(verdict, "checks_failing", reeve_value_clone(own->former_failing)); /* remembered */
-        }
-        return;
-    }
     if (own == NULL || own->level == HEALTH_UNKNOWN) {
         return;
     }

@@ -22,9 +22,6 @@ enum health_level health_of(const struct health *health, const char *node, const
 int64_t health_healthy_since(const struct health *health, const char *node, const char *worker);
 // {health, checks: [{name ok value threshold message}]}; caller frees. NULL for an unknown worker.
 struct reeve_value *health_value(const struct health *health, const char *node, const char *worker);
-// What a former manager's verdict says of it stands in the verdict until this one has judged: a restart of the manager
-// changes no record. For nothing else; health_of() is unknown until then. fleet.c calls it, before fleet_ready().
-void health_former(struct health *health, const char *node, const char *worker, const struct reeve_value *verdict);
 // Into a verdict record: `health`, and the failing checks' messages. fleet.c calls it.
 void health_put_verdict(const struct health *health, const char *node, const char *worker, struct reeve_value *verdict);
 

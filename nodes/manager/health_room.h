@@ -86,7 +86,6 @@ struct health_worker {
     bool alive, seen; // seen: `alive` and `restarts` are known
     bool has_probes, watched, looked; // looked: its process record was read for probes
     bool taken_over;                  // what a former manager left open is known
-    uint8_t former;                   // level that a former manager told; HEALTH_UNKNOWN once it was judged
     uint64_t failing; // digest of the names of failing checks
     int64_t since_mono;         // of `level`
     int64_t unhealthy_mono;     // since when without HEALTH_CLEAR_MS of anything else; 0 = it is not
@@ -94,7 +93,6 @@ struct health_worker {
     int64_t restarts, run, version;
     struct health_more *more;   // NULL = nothing happened yet
     struct health_trend *trend; // NULL = its memory has no limit
-    struct reeve_value *former_failing; // LIST, with `former`; NULL = none
     char key[];                 // "<node>/<worker>"
 };
 struct health_type { // actions lately, by type

@@ -6,7 +6,6 @@
 #include "hold.h"
 #include "pool.h"
 
-#include <malloc.h>
 #include <reeve/clock.h>
 #include <reeve/codec.h>
 #include <stdio.h>
@@ -17,7 +16,6 @@
 // Records that the bus has at once: two of its windows. What goes before everything else there must not be so much that
 // replies wait for it, nor be held in memory twice.
 #define ON_BUS_MAX 400
-#define BURST_LEN  4096 // so many that waited at once leave memory behind that nobody will need soon
 
 struct item { // one thing that leaves, or happens, after the commit
     enum leaving_kind kind;
@@ -197,10 +195,6 @@ static void send_waiting(struct turn *turn)
     struct items *queue = &turn->waiting;
     while (queue->head < queue->len && send_item(turn, &queue->items[queue->head]) == REEVE_OK) {
         item_done(&queue->items[queue->head++]);
-    }
-    if (queue->head == queue->len && queue->cap > BURST_LEN) {
-        clear(queue);
-        (void)malloc_trim(0); /* whether there was any to give back */
     }
     if (queue->head == queue->len) {
         queue->head = 0;

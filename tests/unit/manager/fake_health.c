@@ -33,14 +33,6 @@ struct reeve_value *health_value(const struct health *health, const char *node, 
     return map;
 }
 
-void health_former(struct health *health, const char *node, const char *worker, const struct reeve_value *verdict)
-{
-    (void)health;
-    (void)node;
-    (void)worker;
-    (void)verdict;
-}
-
 void health_put_verdict(const struct health *health, const char *node, const char *worker, struct reeve_value *verdict)
 {
     if (fake_health != HEALTH_UNKNOWN) {

@@ -96,57 +96,6 @@ static void health_is_known_at_once_and_touches_the_verdict_only_when_it_changes
     assert_null(health_value(health(), "alpha", "nobody"));
 }
 
-static const char *verdict_says(const char *worker, struct reeve_value **ret)
-{
-    reeve_value_free(*ret);
-    *ret = reeve_value_map();
-    health_put_verdict(health(), "alpha", worker, *ret);
-    const char *text = reeve_get_str(*ret, "health");
-    return text != NULL ? text : "";
-}
-
-static void what_a_former_manager_said_stands_in_the_verdict_until_it_is_judged(void **state)
-{
-    (void)state;
-    REEVE_VALUE_AUTO former = reeve_value_map();
-    REEVE_VALUE_AUTO verdict = NULL;
-    struct reeve_value *failing = reeve_value_list();
-    (void)reeve_value_add(failing, reeve_value_str("quotes: no quotes"));
-    (void)reeve_value_put(former, "checks_failing", failing);
-    reeve_put_str(former, "health", "warning");
-    fake_fleet_held = true;
-    health_former(health(), "alpha", "mm-1", former);
-    struct fleet_worker *worker = seen_worker("mm-1");
-    assert_string_equal(verdict_says("mm-1", &verdict), "warning");
-    assert_int_equal(reeve_value_len(reeve_value_get(verdict, "checks_failing")), 1);
-    assert_int_equal(level(worker), HEALTH_UNKNOWN); // for decisions nothing is known
-    assert_int_equal(health_healthy_since(health(), "alpha", "mm-1"), 0);
-    run_for(4000);
-    assert_int_equal(worker->touched, 0);
-    fake_fleet_held = false;
-    run_for(1000);
-    assert_string_equal(verdict_says("mm-1", &verdict), "healthy");
-    assert_null(reeve_value_get(verdict, "checks_failing"));
-    assert_int_equal(worker->touched, 1);
-    run_for(60000);
-    assert_int_equal(worker->touched, 1);
-}
-
-static void what_a_former_manager_did_not_say_well_is_not_repeated(void **state)
-{
-    (void)state;
-    static const char *const texts[] = {"", "unknown", "very well"};
-    REEVE_VALUE_AUTO verdict = NULL;
-    fake_fleet_held = true;
-    for (size_t i = 0; i < REEVE_ARRAY_LEN(texts); i++) {
-        REEVE_VALUE_AUTO former = reeve_value_map();
-        reeve_put_str(former, "health", texts[i]);
-        health_former(health(), "alpha", "mm-1", former);
-        assert_string_equal(verdict_says("mm-1", &verdict), "");
-    }
-    fake_fleet_held = false;
-}
-
 static void a_check_it_declares_counts_as_soon_as_it_says_so(void **state)
 {
     (void)state;
@@ -531,8 +480,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(health_is_known_at_once_and_touches_the_verdict_only_when_it_changes),
-        TEST(what_a_former_manager_said_stands_in_the_verdict_until_it_is_judged),
-        TEST(what_a_former_manager_did_not_say_well_is_not_repeated),
         TEST(a_check_it_declares_counts_as_soon_as_it_says_so),
         TEST(a_probe_is_found_by_the_cursor_and_forgotten_when_it_passes),
         TEST(the_rate_of_errors_is_of_the_window),
