@@ -34,17 +34,22 @@ static bool count_node(const struct fleet_node *node, void *arg)
     return true;
 }
 
+static const char *host_name(char buf[256])
+{
+    memset(buf, 0, 256); // a longer name is cut, not ended
+    return gethostname(buf, 255) == 0 ? buf : "unknown";
+}
+
 static void publish_status(struct manager *manager, bool goodbye)
 {
     int64_t nodes = 0;
     char topic[REEVE_TOPIC_SIZE];
-    char host[256] = "unknown";
+    char host[256];
     struct reeve_value *status = reeve_value_map();
-    (void)gethostname(host, sizeof host - 1); /* otherwise unknown */
     reeve_put_int(status, "epoch", (int64_t)reeve_bus_epoch(manager->bus));
     reeve_put_str(status, "state", goodbye ? "offline" : "online");
     reeve_put_str(status, "version", REEVE_VERSION);
-    reeve_put_str(status, "host", host);
+    reeve_put_str(status, "host", host_name(host));
     reeve_put_int(status, "pid", getpid());
     reeve_put_int(status, "started_at", manager->started_at);
     reeve_put_int(status, "at", reeve_clock_wall_ms());
@@ -157,6 +162,20 @@ static bool began_later(const struct manager *manager, const char *other, int64_
     return strcmp(manager->config.manager.name, other) > 0;
 }
 
+// Epochs are milliseconds: two that start together may have the same. Then one of them leaves, and both see that it is the
+// same one. The own status comes back as well: that is nobody.
+static bool leaves_to_twin(const struct manager *manager, const struct reeve_value *status)
+{
+    char host[256];
+    const char *other_host = reeve_get_str(status, "host");
+    int64_t started_at = reeve_get_int(status, "started_at", manager->started_at);
+    int64_t pid = reeve_get_int(status, "pid", getpid());
+    if (started_at != manager->started_at) {
+        return started_at > manager->started_at;
+    }
+    return pid != getpid() ? pid > getpid() : other_host != NULL && strcmp(other_host, host_name(host)) > 0;
+}
+
 // Two managers would each keep pools at their size: of two that live the later one leaves.
 static void take_status(struct manager *manager, const char *name, const struct reeve_value *status, bool retained)
 {
@@ -164,6 +183,10 @@ static void take_status(struct manager *manager, const char *name, const struct 
     bool online = reeve_str_eq(reeve_get_str(status, "state"), "online");
     if (strcmp(name, manager->config.manager.name) != 0) {
         if (online && !retained && began_later(manager, name, reeve_get_int(status, "started_at", 0))) {
+            leave_to_another(manager, name);
+        }
+    } else if (epoch == reeve_bus_epoch(manager->bus)) {
+        if (online && leaves_to_twin(manager, status)) {
             leave_to_another(manager, name);
         }
     } else if (epoch > reeve_bus_epoch(manager->bus) && epoch <= REEVE_EPOCH_MAX) {
