@@ -27,8 +27,8 @@ static void no_letter_means_two_things_of_one_command(void **state)
     (void)state;
     for (size_t i = 0; i < command_table_len; i++) {
         struct option_set set = command_options(&command_table[i]);
-        for (size_t a = 0; a < OPT_ID_COUNT; a++) {
-            for (size_t b = 0; b < a; b++) {
+        for (enum option_id a = 0; a < OPT_ID_COUNT; a++) {
+            for (enum option_id b = 0; b < a; b++) {
                 bool both = option_set_has(&set, a) && option_set_has(&set, b) && option_table[a].letter != 0;
                 if (both && option_table[a].letter == option_table[b].letter) {
                     fail_msg("%s: -%c is --%s and --%s", command_table[i].name, option_table[a].letter,
@@ -57,7 +57,7 @@ static void help_names_every_option_of_a_command(void **state)
         const struct command_group *group = command_group(&command_table[i]);
         contains(&overview, group != NULL ? command_in_group(&command_table[i], group) : command_table[i].name, "help");
         contains(&text, command_table[i].summary, command_table[i].name);
-        for (size_t id = 0; id < OPT_ID_COUNT; id++) {
+        for (enum option_id id = 0; id < OPT_ID_COUNT; id++) {
             struct option_set set = command_options(&command_table[i]);
             if (option_set_has(&set, id)) {
                 char option[64];
