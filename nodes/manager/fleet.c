@@ -160,6 +160,9 @@ void fleet_drop_worker(struct fleet *fleet, struct fleet_worker *worker)
     take_out(node->workers, &node->workers_len, at);
     fleet->workers_len--;
     worker_free(fleet, worker);
+    if (fleet->ready && node->known != NULL && node->workers_len == 0) {
+        fleet_judge_node(fleet, node); // the time of one that is gone may have come, now that it has no workers
+    }
     fleet_drop_node(fleet, node);
 }
 

@@ -266,18 +266,18 @@ enum reeve_err fleet_may_forget(const struct fleet *fleet, const char *node, con
     if (worker == NULL) {
         return reeve_fail(why, REEVE_NOENT, "no worker \"%s/%s\"", node, name);
     }
-    if (fleet_held(fleet)) {
-        return reeve_fail(why, REEVE_CONFLICT,
-                          "the manager's own session has just begun; whether %s is gone is not known yet", name);
-    }
-    if (worker->away) {
-        return REEVE_OK;
-    }
-    if (worker->process.present && worker->node->liveness == REEVE_LIVE) {
+    if (!fleet_may_be_gone(worker) && worker->process.present && worker->node->liveness == REEVE_LIVE) {
         return reeve_fail(why, REEVE_CONFLICT, "node %s has %s (%s); `remove` it there", node, name,
                           reeve_state_text(worker->state));
     }
-    return reeve_fail(why, REEVE_CONFLICT, "%s is alive (%s)", name, reeve_state_text(worker->state));
+    if (!fleet_may_be_gone(worker)) {
+        return reeve_fail(why, REEVE_CONFLICT, "%s is alive (%s)", name, reeve_state_text(worker->state));
+    }
+    if (fleet_held(fleet) || !worker->away) {
+        return reeve_fail(why, REEVE_CONFLICT,
+                          "the manager's own session has just begun; whether %s is gone is not known yet", name);
+    }
+    return REEVE_OK;
 }
 
 enum reeve_err fleet_forget(struct fleet *fleet, const char *node, const char *name, struct reeve_why *why)
