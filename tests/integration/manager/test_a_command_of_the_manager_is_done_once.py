@@ -1,5 +1,6 @@
 """One id is one execution and one answer, also over a killed manager; what is wrong is refused with its name; no payload
 harms the manager; on a full disk commands fail with the reason, and nothing of them stays."""
+import json
 import os
 import random
 import subprocess
@@ -249,3 +250,24 @@ def test_on_a_full_disk_commands_fail_whole_and_it_recovers_by_itself(small_disk
     assert pool_size(steer) == 5
     # The id whose command was not done is free.
     assert steer.pool("demo", "scale", "7", command_id="once")["result"]["size"] == 7
+
+
+def test_files_of_pools_are_applied_when_the_disk_takes_them(small_disk, tmp_path, make_manager, steer):
+    """More than there is room for when the manager starts: what it read in pools_dir is undone with its turn as a whole, and
+    read again later."""
+    folder = tmp_path / "pools"
+    folder.mkdir()
+    pools = [{"name": f"filed-{i}", "size": 0, "template": {"command": nodes.SLEEPER, "env": {"X": "x" * 4000}}} for i in range(60)]
+    (folder / "filed.json").write_text(json.dumps({"pools": pools}))
+    manager = make_manager(state_dir=small_disk / "state")
+    manager.stop()
+    filler = fill(small_disk)
+    os.truncate(filler, filler.stat().st_size - 200 * 1024)
+    manager.section["pools_dir"] = str(folder)
+    manager.start()
+    manager.wait_log("state=failing")
+    for i in (0, 59):
+        steer.refused(f"pool/filed-{i}", "describe", {}, "not_found")
+    filler.unlink()
+    harness.wait_until(lambda: steer.pool("filed-59", "describe", None, None)["phase"] == "done", 20, what="the pool of the file")
+    steer.pool("filed-0", "describe")
