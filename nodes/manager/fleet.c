@@ -85,7 +85,7 @@ static struct fleet_node *node_at(struct fleet *fleet, const char *name)
         free(node);
         return NULL;
     }
-    strcpy(node->name, name); // the memory is of its length
+    memcpy(node->name, name, strlen(name) + 1);
     node->away_since_mono = reeve_clock_mono_ms();
     return node;
 }
@@ -107,7 +107,7 @@ static struct fleet_worker *worker_at(struct fleet *fleet, const char *node_name
         fleet_drop_node(fleet, node);
         return NULL;
     }
-    strcpy(worker->name, name); // the memory is of its length
+    memcpy(worker->name, name, strlen(name) + 1);
     worker->node = node;
     worker->state = REEVE_STATE_UNKNOWN;
     worker->last_known = REEVE_STATE_UNKNOWN;

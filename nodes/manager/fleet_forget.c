@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORGET_AT_ONCE 500              // workers cleared in one look
-#define CLEAR_AGAIN_MS (10 * 60 * 1000) // when the broker did not do it
-#define KEY_SIZE       (2 * REEVE_NAME_SIZE)
+#define FORGET_AT_ONCE 500      // workers cleared in one look
+#define CLEAR_AGAIN_MS 600000LL // when the broker did not do it
+#define KEY_SIZE       (2UL * REEVE_NAME_SIZE)
 
 static int64_t forget_after(const struct fleet *fleet)
 {
@@ -349,7 +349,8 @@ void fleet_drop_unconfirmed(struct fleet *fleet)
             known += worker->process.present;
             missing += unconfirmed(fleet, worker);
         }
-        if (total >= 0 && missing > 0 && known - (int64_t)missing >= total && node->known->status.present) {
+        bool counts = node->known != NULL && node->known->status.present && total >= 0;
+        if (counts && missing > 0 && known - (int64_t)missing >= total) {
             drop_unconfirmed_of(fleet, node, missing);
         }
     }

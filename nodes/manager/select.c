@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_SIZE (2 * REEVE_NAME_SIZE)
+#define KEY_SIZE (2UL * REEVE_NAME_SIZE)
 
 enum reeve_err not_found(struct reeve_why *why, const char *kind, const char *name, const char *const *names)
 {

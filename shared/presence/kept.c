@@ -235,6 +235,8 @@ static void blob_unref(struct presence_blobs *blobs, struct blob *blob)
 
 // ---- keeping ----------------------------------------------------------------------------------------------------
 
+#define REFERENCE_LEN sizeof(void *) // a blob's address among the bytes
+
 // The entries of the map, without its head.
 static struct span entries_of(const void *payload, size_t payload_len)
 {
@@ -262,7 +264,7 @@ static bool pack_entry(struct presence_blobs *blobs, struct packing *packing, st
     memcpy(packing->shape + packing->shape_len + 1, key.at, key.len);
     packing->shape_len += 1 + key.len;
     const void *from = blob != NULL ? (const void *)&blob : value.at;
-    size_t len = blob != NULL ? sizeof blob : value.len;
+    size_t len = blob != NULL ? REFERENCE_LEN : value.len;
     memcpy(packing->bytes + packing->bytes_len, from, len);
     packing->bytes_len += len;
     return true;
@@ -284,10 +286,10 @@ static bool next_entry(struct span *shape, struct span *bytes, struct entry *ret
     shape->len--;
     *ret = (struct entry){.key = next_value(shape)};
     if (shared) {
-        memcpy((void *)&ret->blob, bytes->at, sizeof ret->blob);
+        memcpy((void *)&ret->blob, bytes->at, REFERENCE_LEN);
         ret->value = (struct span){ret->blob->bytes, ret->blob->len};
-        bytes->at += sizeof ret->blob;
-        bytes->len -= sizeof ret->blob;
+        bytes->at += REFERENCE_LEN;
+        bytes->len -= REFERENCE_LEN;
     } else {
         ret->value = next_value(bytes);
     }
