@@ -98,7 +98,7 @@ static struct fleet_worker *worker_at(struct fleet *fleet, const char *node_name
         return NULL;
     }
     size_t at = place_of(node->workers, node->workers_len, offsetof(struct fleet_worker, name), name, &found);
-    if (found) {
+    if (found && node->workers != NULL) {
         return node->workers[at];
     }
     struct fleet_worker *worker = calloc(1, sizeof *worker + strlen(name) + 1);

@@ -69,7 +69,7 @@ static struct measure measure(const struct span *rest)
 {
     unsigned first = rest->at[0];
     if (first >= 0x80 && first <= 0x9f) { // map, list of up to 15
-        return (struct measure){1, 0, (first & 0x0fU) * (first < 0x90 ? 2U : 1U)};
+        return (struct measure){1, 0, (size_t)(first & 0x0fU) * (first < 0x90 ? 2U : 1U)};
     }
     if (first >= 0xa0 && first <= 0xbf) {
         return (struct measure){1, first & 0x1fU, 0};
