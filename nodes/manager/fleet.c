@@ -35,7 +35,7 @@ static size_t place_of(void *const *items, size_t len, size_t name_at, const cha
 
 static bool insert(void ***items, size_t *len, size_t *cap, size_t at, void *item)
 {
-    if (*len == *cap) {
+    if (*items == NULL || *len == *cap) {
         size_t wider = *cap > 0 ? *cap + *cap / 2 + 1 : 8;
         void **grown = realloc(*items, wider * sizeof *grown);
         if (grown == NULL) {
