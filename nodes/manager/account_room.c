@@ -469,7 +469,9 @@ void accounts_tick(struct accounts *accounts)
     bool sweep = accounts->swept_mono == 0 || now - accounts->swept_mono >= 1000;
     if (sweep) {
         accounts->swept_mono = now;
-        fleet_each_worker(fleet, see_worker, accounts);
+        if (reeve_map_len(accounts->entries) > 0) { // who has none has no surplus
+            fleet_each_worker(fleet, see_worker, accounts);
+        }
     }
     for (struct reeve_map_iter it = {0}; reeve_map_next(accounts->entries, &it);) {
         struct account_entry *entry = it.value;

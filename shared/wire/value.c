@@ -326,7 +326,8 @@ static struct entry *map_find(const struct map *map, const char *key)
         return found ? &map->entries[map->order[at]] : NULL;
     }
     for (size_t i = 0; i < map->head.len; i++) {
-        if (strcmp(map->entries[i].key, key) == 0) {
+        const char *own = map->entries[i].key;
+        if (own[0] == key[0] && strcmp(own, key) == 0) { // the first byte tells most apart, without a call
             return &map->entries[i];
         }
     }
