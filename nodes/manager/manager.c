@@ -19,7 +19,7 @@
 #define HOUSEKEEPING_MS 60000
 #define STORE_RETRY_MS  5000
 #define TICK_MS         1000
-#define HEAP_FREE_STEP  (4U << 20)
+#define HEAP_FREE_STEP  (1U << 20)
 #define SOON_MS         5  // so that a burst of changes is one tick
 #define SOON_SHARE      10 // and a tick that takes long is not asked for again at once: a tenth of the time at most
 #define FLUSH_MS        3000

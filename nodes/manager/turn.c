@@ -16,6 +16,7 @@
 // Records that the bus has at once: two of its windows. What goes before everything else there must not be so much that
 // replies wait for it, nor be held in memory twice.
 #define ON_BUS_MAX 400
+#define BURST_LEN  4096 // a queue that was as long as this leaves more room behind than is needed soon
 
 struct item { // one thing that leaves, or happens, after the commit
     enum leaving_kind kind;
@@ -195,6 +196,9 @@ static void send_waiting(struct turn *turn)
     struct items *queue = &turn->waiting;
     while (queue->head < queue->len && send_item(turn, &queue->items[queue->head]) == REEVE_OK) {
         item_done(&queue->items[queue->head++]);
+    }
+    if (queue->head == queue->len && queue->cap > BURST_LEN) {
+        clear(queue);
     }
     if (queue->head == queue->len) {
         queue->head = 0;
