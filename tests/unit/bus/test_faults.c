@@ -205,7 +205,8 @@ static void a_new_session_takes_no_seconds(void **state)
     client_ready(&joe, &site);
     for (int i = 1; i <= 3; i++) {
         reeve_bus_renew(joe.bus, "again");
-        SITE_WAIT(&site, reeve_bus_state(joe.bus) == REEVE_BUS_CONNECTING);
+        // Between two looks the connect may be over.
+        SITE_WAIT(&site, reeve_bus_state(joe.bus) == REEVE_BUS_CONNECTING || joe.readies == i + 1);
         int64_t begun_mono = reeve_clock_mono_ms();
         SITE_WAIT(&site, joe.readies == i + 1);
         int64_t took_ms = reeve_clock_mono_ms() - begun_mono;
