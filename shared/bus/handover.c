@@ -260,6 +260,15 @@ void reeve_handover_calling(struct reeve_handover *handover, bool calling)
     }
 }
 
+bool reeve_handover_crowded(struct reeve_handover *handover)
+{
+    lock(handover);
+    bool crowded = handover->messages > handover->messages_max / 2 || handover->bytes > handover->bytes_max / 2;
+    crowded = crowded && handover->messages > 1; // one alone may be of any size
+    unlock(handover);
+    return crowded;
+}
+
 bool reeve_handover_overflowed(struct reeve_handover *handover, uint64_t *ret_lost)
 {
     lock(handover);

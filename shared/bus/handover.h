@@ -89,6 +89,9 @@ void reeve_handover_record_done(struct reeve_handover_record *record);
 void reeve_handover_wake(struct reeve_handover *handover); // call `wake` in the next turn
 // Around every call into Paho.
 void reeve_handover_calling(struct reeve_handover *handover, bool calling);
+// So much waits to be taken that nothing should be sent now: each call into Paho lets messages pass the bound, and
+// Paho's thread, which takes its mutex again and again, may bring very many before the call is through.
+bool reeve_handover_crowded(struct reeve_handover *handover);
 // True once after an overflow.
 bool reeve_handover_overflowed(struct reeve_handover *handover, uint64_t *ret_lost);
 uint64_t reeve_handover_stalls(struct reeve_handover *handover); // messages that waited for room

@@ -108,7 +108,10 @@ void reeve_bus_pump(struct reeve_bus *bus)
     enum reeve_bus_class lowest = REEVE_BUS_STATE;
     uint32_t slot = 0;
     const struct reeve_outbox_item *item;
-    while (sendable(bus, &lowest) && (item = reeve_outbox_take(bus->outbox, bus->window, lowest, &slot)) != NULL) {
+    // What is received goes first: whoever sends while much of it waits loses some. It is taken soon, and each time this
+    // goes on.
+    while (sendable(bus, &lowest) && !reeve_handover_crowded(bus->handover) &&
+           (item = reeve_outbox_take(bus->outbox, bus->window, lowest, &slot)) != NULL) {
         if (!send_one(bus, item, slot)) {
             break;
         }

@@ -396,6 +396,52 @@ static void the_window_stays_below_the_receive_maximum(void **state)
     site_done(&site);
 }
 
+#define FLOOD 12000 // several times what may wait between Paho and the loop
+
+struct flood {
+    int count;
+};
+
+// Slower than the broker, and says more than it hears: each time it calls into Paho, Paho may bring a message more.
+static void answer(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+{
+    const struct reeve_bus_message message = {
+        .topic = SITE_ROOT "/open/said", .payload = "x", .payload_len = 1, .class = REEVE_BUS_EVENT};
+    struct flood *flood = arg;
+    (void)delivery;
+    flood->count++;
+    for (int i = 0; i < 3; i++) {
+        (void)reeve_bus_publish(bus, &message, NULL); /* what finds no room is dropped */
+    }
+}
+
+static void a_flood_that_is_answered_is_taken_whole(void **state)
+{
+    (void)state;
+    char topic[64];
+    struct site site;
+    struct client alice;
+    struct outcome outcome = {0};
+    struct flood flood = {0};
+    open_site(&site, 5, false);
+    client_init(&alice, &site, "alice");
+    client_ready(&alice, &site);
+    for (int i = 0; i < FLOOD; i++) {
+        (void)snprintf(topic, sizeof topic, "open/kept/%d", i);
+        assert_int_equal(client_say(&alice, topic, "x", REEVE_BUS_EVENT, true, &outcome), REEVE_OK);
+        SITE_WAIT(&site, i + 1 - outcome.calls < 5000);
+    }
+    SITE_WAIT(&site, outcome.calls == FLOOD);
+    assert_int_equal(reeve_bus_subscribe(alice.bus, SITE_ROOT "/open/kept/+", 1, 0, answer, &flood, NULL), REEVE_OK);
+    SITE_WAIT(&site, flood.count == FLOOD);
+    struct reeve_bus_stats stats;
+    reeve_bus_stats(alice.bus, &stats);
+    assert_int_equal(stats.renewals, 0);
+    assert_int_equal(alice.losses, 0);
+    client_close(&alice, &site);
+    site_done(&site);
+}
+
 static void too_large_is_refused_on_both_sides(void **state)
 {
     (void)state;
@@ -479,6 +525,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(overlapping_patterns_each_get_a_message_once),
         cmocka_unit_test(a_response_topic_and_its_data_arrive),
         cmocka_unit_test(the_window_stays_below_the_receive_maximum),
+        cmocka_unit_test(a_flood_that_is_answered_is_taken_whole),
         cmocka_unit_test(too_large_is_refused_on_both_sides),
         cmocka_unit_test(bad_options_are_refused),
     };
