@@ -159,6 +159,32 @@ static void bytes_count_too(void **state)
     close_fixture(&fixture);
 }
 
+static void half_of_the_bound_is_crowded(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct reeve_handover_record record;
+    open_fixture(&fixture, 8, 1000);
+    for (uint64_t i = 0; i < 4; i++) {
+        put_message(&fixture, i, 10);
+    }
+    assert_false(reeve_handover_crowded(fixture.handover));
+    put_message(&fixture, 4, 10);
+    assert_true(reeve_handover_crowded(fixture.handover));
+    assert_true(reeve_handover_take(fixture.handover, &record));
+    reeve_handover_record_done(&record);
+    assert_false(reeve_handover_crowded(fixture.handover));
+    (void)take_all(&fixture);
+    put_message(&fixture, 5, 5000); // alone: it would be in the way of everything
+    assert_false(reeve_handover_crowded(fixture.handover));
+    (void)take_all(&fixture);
+    put_message(&fixture, 6, 300);
+    put_message(&fixture, 7, 300);
+    assert_true(reeve_handover_crowded(fixture.handover));
+    (void)take_all(&fixture);
+    close_fixture(&fixture);
+}
+
 struct producer {
     struct fixture *fixture;
     uint64_t count;
@@ -230,6 +256,7 @@ int main(void)
         cmocka_unit_test(records_come_in_order_with_one_wake),
         cmocka_unit_test(one_message_always_fits),
         cmocka_unit_test(twice_the_bound_refuses_and_says_so),
+        cmocka_unit_test(half_of_the_bound_is_crowded),
         cmocka_unit_test(bytes_count_too),
         cmocka_unit_test(a_slow_loop_slows_the_sender_and_loses_nothing),
         cmocka_unit_test(a_waiting_sender_lets_go_when_the_loop_calls_paho),
