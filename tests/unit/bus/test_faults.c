@@ -418,6 +418,7 @@ static void what_is_received_goes_before_what_is_to_be_sent(void **state)
     open_site(&site, 5, false);
     client_init(&alice, &site, "alice");
     client_ready(&alice, &site);
+    SITE_WAIT(&site, reeve_outbox_in_flight(alice.bus->outbox) == 0); // its probe came back before its acknowledgement
     for (int i = 0; i < 1025; i++) { // half of what may wait, and one
         arrive(&alice);
     }
