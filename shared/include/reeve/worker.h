@@ -43,12 +43,27 @@ struct reeve_worker_command {
     enum reeve_err (*run)(struct reeve_worker *worker, struct reeve_call *call, struct reeve_why *why);
 };
 
+// ---- jobs: handlers by type ----------------------------------------------------------------------------------------
+struct reeve_job; // one attempt at a job, in hand until it is ended by one of the calls below
+struct reeve_worker_job_type {
+    const char *type; // "report"; "*" = whatever no other row names
+    // Runs on the loop. Ends the job (reeve_job_done and so on) now or later, or returns an error, which is a `retry` with that reason.
+    enum reeve_err (*run)(struct reeve_worker *worker, struct reeve_job *job, struct reeve_why *why);
+    // It is to end: asked for ("cancelled"), out of time ("timeout"), no longer ours ("fenced", "lease"), or this worker leaves ("stop"). The handler
+    // ends it as soon as it can; after `grace_ms` the SDK does. NULL = it runs to its end, whose report may then be refused.
+    void (*cancel)(struct reeve_worker *worker, struct reeve_job *job, const char *reason, int64_t grace_ms);
+    // For types that pass a point of no return [job-7]: find out what became of the job from outside, and end it by done, fail, retry
+    // (can't tell yet) or reeve_job_not_done(). NULL = this worker reconciles none, and reeve_job_no_return() is refused.
+    enum reeve_err (*reconcile)(struct reeve_worker *worker, struct reeve_job *job, struct reeve_why *why);
+};
+
 struct reeve_worker_program {
     const char *type;     // "probe"
     const char *version;
     const char *summary;  // for --help
     const char *const *capabilities; // NULL-terminated; more by reeve_worker_capability_add()
     const struct reeve_worker_command *commands; // ends with name NULL
+    const struct reeve_worker_job_type *jobs; // ends with type NULL; NULL = takes none. Queues by reeve_worker_serve()
     const struct reeve_record *config_record; // configuration decoded into `config_size` bytes; NULL = as a tree only
     // All optional.
     enum reeve_err (*start)(struct reeve_worker *worker, struct reeve_why *why); // before connecting; failure = exit 1
@@ -125,6 +140,52 @@ enum reeve_err reeve_call_fail(struct reeve_call *call, enum reeve_err err, cons
 
 // From any thread: call `fn` on the loop. Bounded (1,024): LIMIT when full.
 enum reeve_err reeve_worker_post(struct reeve_worker *worker, void (*fn)(struct reeve_worker *worker, void *arg), void *arg);
+
+// ---- jobs ----------------------------------------------------------------------------------------------------------
+// A job that is taken is reported in any case: what happened leaves at once while little happens, and in batches under load; it is kept and sent
+// again until the manager has it on disk, also across sessions. A job that is no longer this worker's (its manager gave it to another,
+// or has not been heard of within its lease) is cancelled with that reason; what it still says is dropped.
+struct reeve_worker_queue {
+    const char *queue;   // [topic-2]
+    int64_t concurrency; // jobs that run at the same time; 0 = 1
+    int64_t prefetch;    // jobs beyond them that wait here already; 0 = as many as run, at most 1,000; < 0 = none
+};
+#define REEVE_WORKER_QUEUES_MAX 16
+// Take jobs of this queue from now on, or with other numbers. In `start` or later. INVALID: the name; LIMIT: too many.
+enum reeve_err reeve_worker_serve(struct reeve_worker *worker, const struct reeve_worker_queue *queue, struct reeve_why *why);
+void reeve_worker_unserve(struct reeve_worker *worker, const char *queue); // what runs is finished, what waits goes back
+size_t reeve_worker_jobs_in_hand(const struct reeve_worker *worker);
+struct reeve_job *reeve_worker_job_find(struct reeve_worker *worker, const char *queue, const char *id); // in hand and not ended; NULL
+
+// All borrowed, until the job is ended.
+const char *reeve_job_id(const struct reeve_job *job);
+const char *reeve_job_type(const struct reeve_job *job);
+const char *reeve_job_queue(const struct reeve_job *job);
+int64_t reeve_job_attempt(const struct reeve_job *job); // the fencing number: grows with every attempt at this job, on any worker
+bool reeve_job_reconciling(const struct reeve_job *job);
+int64_t reeve_job_timeout_ms(const struct reeve_job *job);
+const struct reeve_value *reeve_job_payload(struct reeve_job *job);    // NULL = none. Decoded when it is first asked for
+const struct reeve_value *reeve_job_checkpoint_value(struct reeve_job *job); // of an earlier attempt; NULL = none
+const void *reeve_job_payload_bytes(const struct reeve_job *job, size_t *ret_len); // as msgpack
+void *reeve_job_data(const struct reeve_job *job); // the handler's own
+void reeve_job_set_data(struct reeve_job *job, void *data);
+
+// They end the job: it is not valid after them. `result` is taken (NULL = none). Return OK, so that `return reeve_job_done(...)` reads well.
+enum reeve_err reeve_job_done(struct reeve_job *job, struct reeve_value *result);
+enum reeve_err reeve_job_retry(struct reeve_job *job, const struct reeve_why *why, int64_t delay_ms); // delay < 0: by the job's back-off
+enum reeve_err reeve_job_fail(struct reeve_job *job, const struct reeve_why *why); // for good
+enum reeve_err reeve_job_cancelled(struct reeve_job *job);
+enum reeve_err reeve_job_release(struct reeve_job *job);  // hand it back, not begun
+enum reeve_err reeve_job_not_done(struct reeve_job *job); // reconciling: nothing had happened
+// They do not.
+enum reeve_err reeve_job_progress(struct reeve_job *job, double fraction, const char *text); // may be dropped, the newest wins
+enum reeve_err reeve_job_log(struct reeve_job *job, const char *line); // kept with the job, the last 100 lines
+// `data` (taken) is on disk when `stored` is called with OK: only then may the handler go on. With an error (CONFLICT: fenced; CANCELLED: this
+// worker leaves) it has to stop. `stored` is not called once the job has ended.
+typedef void reeve_job_stored(struct reeve_worker *worker, struct reeve_job *job, enum reeve_err err, void *arg);
+enum reeve_err reeve_job_checkpoint(struct reeve_job *job, struct reeve_value *data, reeve_job_stored *stored, void *arg, struct reeve_why *why);
+// The same, and from then on no ordinary attempt is made at this job any more [job-7]. UNSUPPORTED when its type has no `reconcile`.
+enum reeve_err reeve_job_no_return(struct reeve_job *job, struct reeve_value *data, reeve_job_stored *stored, void *arg, struct reeve_why *why);
 
 // ---- the contract between daemon and worker: environment ---------------------------------------------------------
 // REEVE_ROOT reeve/v1/local   REEVE_NODE alpha   REEVE_WORKER mm-1   REEVE_RUN 4   REEVE_TYPE probe

@@ -19,14 +19,15 @@ USES = {
     "match": {"core", "wire"},
     "pool": {"core", "wire", "lifecycle", "spec", "match"},
     "account": {"core", "wire", "lifecycle", "spec", "match"},
+    "job": {"core", "wire"},
     "presence": {"core", "wire", "lifecycle"},
-    "worker": {"core", "wire", "loop", "bus", "lifecycle", "spec", "presence"},
+    "worker": {"core", "wire", "loop", "bus", "lifecycle", "spec", "job", "presence"},
 }
 
 # The layer of each public header, shared/include/reeve/<name>.h.
 HEADERS = {
     **dict.fromkeys("err log clock id buf str map file".split(), "core"),
-    **dict.fromkeys("value codec units record topic message".split(), "wire"),
+    **dict.fromkeys("value codec cursor units record topic message".split(), "wire"),
     "loop": "loop",
     "bus": "bus",
     "lifecycle": "lifecycle",
@@ -34,6 +35,7 @@ HEADERS = {
     "match": "match",
     "pool": "pool",
     "account": "account",
+    "job": "job",
     "presence": "presence",
     "worker": "worker",
 }
