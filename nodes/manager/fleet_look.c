@@ -339,6 +339,9 @@ static void plan_look(struct fleet *fleet, struct fleet_node *node, int64_t now)
     int64_t held_until = reeve_registry_held_until(fleet->registry, now);
     if (fleet->held) {
         earlier(&node->look, held_until == INT64_MAX ? 0 : held_until);
+        if (!fleet->sighted && node->unheld == REEVE_LIVE) {
+            earlier(&node->look, silent_at(node)); // from then on it may be dead
+        }
     } else if (node->liveness == REEVE_LIVE) {
         earlier(&node->look, silent_at(node));
     } else {

@@ -563,6 +563,50 @@ static void a_restarted_manager_does_not_flap(void **state)
     assert_published("fresh", "state", "lost");
 }
 
+static enum reeve_liveness alpha(void)
+{
+    return fleet_node_info(fleet, fleet_node(fleet, "alpha")).liveness;
+}
+
+// Within the grace of a manager that has just begun, and with nothing but time to say so: nobody is to be placed there.
+static void a_node_that_may_be_dead_by_now_is_stale_before_the_grace_is_over(void **state)
+{
+    (void)state;
+    fleet_session(fleet);
+    (void)fake_deliver(&fake, "node/alpha/status", "{epoch: 1, state: online, heartbeat_ms: 1000}", true);
+    fleet_ready(fleet);
+    turn();
+    wait_ms(2500);
+    assert_int_equal(alpha(), REEVE_LIVE);
+    size_t before = told[FLEET_NODE];
+    wait_ms(1);
+    assert_true(fleet_held(fleet));
+    assert_int_equal(alpha(), REEVE_STALE);
+    assert_int_equal(told[FLEET_NODE], before + 1);
+    assert_true(fleet_next_look(fleet) > fake.mono_ms);
+    wait_ms(REEVE_GRACE_MS);
+    assert_int_equal(alpha(), REEVE_STALE);
+}
+
+// An own loss within that grace goes on with it, so the node's time may come in the second half.
+static void a_node_falls_silent_across_a_loss_within_the_first_grace(void **state)
+{
+    (void)state;
+    fleet_session(fleet);
+    (void)fake_deliver(&fake, "node/alpha/status", "{epoch: 1, state: online, at: 1, heartbeat_ms: 5000}", true);
+    fleet_ready(fleet);
+    turn();
+    fleet_lost(fleet);
+    fake_time(&fake, 12500);
+    fleet_session(fleet);
+    (void)fake_deliver(&fake, "node/alpha/status", "{epoch: 1, state: online, at: 1, heartbeat_ms: 5000}", true);
+    fleet_ready(fleet);
+    turn();
+    assert_int_equal(alpha(), REEVE_LIVE);
+    wait_ms(1);
+    assert_int_equal(alpha(), REEVE_STALE);
+}
+
 // Health has no opinion in the first seconds.
 static void a_restart_does_not_take_anybodys_health(void **state)
 {
@@ -880,6 +924,8 @@ int main(void)
         TEST(a_record_too_large_loses_what_is_least_needed),
         TEST(a_restarted_manager_publishes_only_what_is_new),
         TEST(a_restarted_manager_does_not_flap),
+        TEST(a_node_that_may_be_dead_by_now_is_stale_before_the_grace_is_over),
+        TEST(a_node_falls_silent_across_a_loss_within_the_first_grace),
         TEST(a_restart_does_not_take_anybodys_health),
         TEST(an_outage_of_the_manager_holds_verdicts),
         TEST(after_an_outage_what_the_broker_lost_is_published_again),
