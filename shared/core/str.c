@@ -183,9 +183,22 @@ enum reeve_err reeve_parse_i64(const char *text, int64_t *ret, struct reeve_why 
     return REEVE_OK;
 }
 
+// Whether the eight bytes are ASCII without NUL: taking 1 from each sets the high bit of none.
+static bool all_ascii(const char *text)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return (((word - ones) | word) & ones << 7) == 0;
+}
+
 bool reeve_utf8_valid(const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
+        if (len - i >= sizeof(uint64_t) && all_ascii(text + i)) {
+            i += sizeof(uint64_t);
+            continue;
+        }
         size_t taken = reeve_utf8_len(text + i, len - i);
         if (taken == 0) {
             return false;

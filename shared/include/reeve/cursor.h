@@ -28,7 +28,9 @@ struct reeve_cursor {
     size_t mistake_at;      // byte, from 0
 };
 #define REEVE_CURSOR(data_, len_)                                                                                      \
-    {.data = (data_), .at = (data_), .end = (const unsigned char *)(data_) + (len_)}
+    {.data = (const void *)(data_),                                                                                    \
+     .at = (const void *)(data_),                                                                                      \
+     .end = (data_) == NULL ? NULL : (const unsigned char *)(data_) + (len_)}
 
 size_t reeve_cursor_map(struct reeve_cursor *cursor);  // number of pairs; each is a key and a value
 size_t reeve_cursor_list(struct reeve_cursor *cursor); // number of items
@@ -39,6 +41,7 @@ bool reeve_cursor_bool(struct reeve_cursor *cursor);
 bool reeve_cursor_null(struct reeve_cursor *cursor);   // true and past it, when it is one; else stays
 // Past one value of any kind, all of it checked (depth 16, entries and bytes that remain, UTF-8); its bytes are returned.
 struct reeve_span reeve_cursor_skip(struct reeve_cursor *cursor);
+struct reeve_span reeve_cursor_skip_within(struct reeve_cursor *cursor, unsigned depth_max); // containers in containers
 void reeve_cursor_fail(struct reeve_cursor *cursor, enum reeve_err err, const char *mistake); // `mistake` is static
 // OK when nothing was wrong and nothing is left.
 enum reeve_err reeve_cursor_end(struct reeve_cursor *cursor, struct reeve_why *why);
@@ -52,7 +55,8 @@ static inline bool reeve_span_eq(struct reeve_span a, struct reeve_span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-// Writing, in shortest forms; errors stay in the buffer.
+// Writing, in shortest forms; errors stay in the buffer (INVALID: a number that is not finite).
+// Text may be any bytes: what is no UTF-8, and NUL, becomes U+FFFD. An empty span as raw value is null.
 void reeve_pack_map(struct reeve_buf *buf, size_t len);
 void reeve_pack_list(struct reeve_buf *buf, size_t len);
 void reeve_pack_str(struct reeve_buf *buf, const char *text);
@@ -64,6 +68,7 @@ void reeve_pack_null(struct reeve_buf *buf);
 void reeve_pack_raw(struct reeve_buf *buf, struct reeve_span msgpack); // one value that is msgpack already
 // For a list or map whose length is known only afterwards: five bytes, filled in by the second call.
 size_t reeve_pack_list_open(struct reeve_buf *buf);
+size_t reeve_pack_map_open(struct reeve_buf *buf);
 void reeve_pack_list_close(struct reeve_buf *buf, size_t place, size_t len);
 
 #endif

@@ -1,0 +1,535 @@
+// msgpack where it lies: readers that check and move on, writers in shortest forms.
+// Refuses what msgpack.c refuses, by the limits of messages; a test compares the two on random bytes.
+// Must not: allocate, other than what the buffer grows by.
+#include "reading.h"
+
+#include <reeve/cursor.h>
+#include <reeve/str.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum kind { NIL, TRUTH, INT, REAL, STR, BIN, LIST, MAP };
+
+struct head {
+    enum kind kind;
+    union {
+        int64_t number; // INT, and TRUTH as 0 or 1
+        double real;
+        size_t len; // bytes of STR and BIN, entries of LIST and MAP
+    };
+    const unsigned char *body; // behind the head
+};
+
+void reeve_cursor_fail(struct reeve_cursor *cursor, enum reeve_err err, const char *mistake)
+{
+    if (cursor->err == REEVE_OK) {
+        cursor->err = err;
+        cursor->mistake = mistake;
+        cursor->mistake_at = (size_t)(cursor->at - cursor->data);
+    }
+}
+
+// The same for a reader in the middle of something.
+static bool fail_at(struct reeve_cursor *cursor, const unsigned char *at, enum reeve_err err, const char *mistake)
+{
+    cursor->at = at;
+    reeve_cursor_fail(cursor, err, mistake);
+    return false;
+}
+
+// ---- heads --------------------------------------------------------------------------------------------------
+
+static inline uint64_t big_endian(const unsigned char *bytes, unsigned width)
+{
+    uint64_t number = 0;
+    for (unsigned i = 0; i < width; i++) {
+        number = number << 8 | bytes[i];
+    }
+    return number;
+}
+
+static inline int64_t sign_extended(uint64_t bits, unsigned width)
+{
+    uint64_t sign = UINT64_C(1) << (8 * width - 1);
+    return (int64_t)((bits ^ sign) - sign);
+}
+
+static bool take_unsigned(struct reeve_cursor *cursor, uint64_t number, struct head *ret)
+{
+    if (number > INT64_MAX) {
+        return fail_at(cursor, cursor->at, REEVE_INVALID, "the number is above 9223372036854775807");
+    }
+    ret->kind = INT;
+    ret->number = (int64_t)number;
+    return true;
+}
+
+static bool take_real(struct reeve_cursor *cursor, uint64_t bits, unsigned width, struct head *ret)
+{
+    if (width == sizeof(float)) {
+        uint32_t half = (uint32_t)bits;
+        float real;
+        memcpy(&real, &half, sizeof(real));
+        ret->real = (double)real;
+    } else {
+        memcpy(&ret->real, &bits, sizeof(ret->real));
+    }
+    ret->kind = REAL;
+    return isfinite(ret->real) || fail_at(cursor, cursor->at, REEVE_INVALID, "the number is not finite");
+}
+
+// Lengths against what is left, before anybody does anything with them.
+static inline bool take_len(struct reeve_cursor *cursor, enum kind kind, uint64_t len, struct head *ret)
+{
+    size_t left = (size_t)(cursor->end - ret->body);
+    ret->kind = kind;
+    ret->len = (size_t)len;
+    if (kind < LIST) {
+        return len <= left || fail_at(cursor, cursor->at, REEVE_INVALID, "cut short: the text is longer than the rest");
+    }
+    if (len > reeve_limits_wire.entries_max) {
+        return fail_at(cursor, cursor->at, REEVE_LIMIT, "a container of more than 4096 entries");
+    }
+    uint64_t least = kind == MAP ? 2 * len : len;
+    return least <= left ||
+           fail_at(cursor, cursor->at, REEVE_INVALID, "cut short: the container has more entries than bytes are left");
+}
+
+// Heads of one byte and `width` bytes behind it.
+static bool wide_head(struct reeve_cursor *cursor, unsigned char first, struct head *ret)
+{
+    static const unsigned char widths[] = {
+        [0xc4 - 0xc0] = 1, [0xc5 - 0xc0] = 2, [0xc6 - 0xc0] = 4, [0xca - 0xc0] = 4, [0xcb - 0xc0] = 8,
+        [0xcc - 0xc0] = 1, [0xcd - 0xc0] = 2, [0xce - 0xc0] = 4, [0xcf - 0xc0] = 8, [0xd0 - 0xc0] = 1,
+        [0xd1 - 0xc0] = 2, [0xd2 - 0xc0] = 4, [0xd3 - 0xc0] = 8, [0xd9 - 0xc0] = 1, [0xda - 0xc0] = 2,
+        [0xdb - 0xc0] = 4, [0xdc - 0xc0] = 2, [0xdd - 0xc0] = 4, [0xde - 0xc0] = 2, [0xdf - 0xc0] = 4,
+    };
+    unsigned width = widths[first - 0xc0];
+    if ((size_t)(cursor->end - ret->body) < width) {
+        return fail_at(cursor, cursor->at, REEVE_INVALID, "cut short: the message ends inside a value's head");
+    }
+    uint64_t bits = big_endian(ret->body, width);
+    ret->body += width;
+    switch (first) {
+    case 0xc0:
+        ret->kind = NIL;
+        return true;
+    case 0xc2:
+    case 0xc3:
+        ret->kind = TRUTH;
+        ret->number = first & 1;
+        return true;
+    case 0xc4 ... 0xc6:
+        return take_len(cursor, BIN, bits, ret);
+    case 0xca:
+    case 0xcb:
+        return take_real(cursor, bits, width, ret);
+    case 0xcc ... 0xcf:
+        return take_unsigned(cursor, bits, ret);
+    case 0xd0 ... 0xd3:
+        ret->kind = INT;
+        ret->number = sign_extended(bits, width);
+        return true;
+    case 0xd9 ... 0xdb:
+        return take_len(cursor, STR, bits, ret);
+    case 0xdc:
+    case 0xdd:
+        return take_len(cursor, LIST, bits, ret);
+    case 0xde:
+    case 0xdf:
+        return take_len(cursor, MAP, bits, ret);
+    case 0xc1:
+        return fail_at(cursor, cursor->at, REEVE_INVALID, "0xc1 begins no value");
+    default: // 0xc7..0xc9, 0xd4..0xd8
+        return fail_at(cursor, cursor->at, REEVE_INVALID, "extension types are not allowed");
+    }
+}
+
+// What stands at the cursor, which stays. False when the cursor has failed.
+static inline bool head_at(struct reeve_cursor *cursor, struct head *ret)
+{
+    if (cursor->at == cursor->end) {
+        return fail_at(cursor, cursor->at, REEVE_INVALID, "cut short: the message ends where a value is expected");
+    }
+    unsigned char first = *cursor->at;
+    ret->body = cursor->at + 1;
+    if (first < 0x80 || first >= 0xe0) {
+        ret->kind = INT;
+        ret->number = (signed char)first;
+        return true;
+    }
+    if (first >= 0xc0) {
+        return wide_head(cursor, first, ret);
+    }
+    if (first >= 0xa0) {
+        return take_len(cursor, STR, first & 0x1f, ret);
+    }
+    return take_len(cursor, first < 0x90 ? MAP : LIST, first & 0x0f, ret);
+}
+
+// ---- reading ------------------------------------------------------------------------------------------------
+
+// The head of a value of this kind, past which the cursor then is.
+static inline bool take(struct reeve_cursor *cursor, enum kind kind, const char *expected, struct head *ret)
+{
+    if (cursor->err != REEVE_OK || !head_at(cursor, ret)) {
+        return false;
+    }
+    if (ret->kind != kind) {
+        return fail_at(cursor, cursor->at, REEVE_INVALID, expected);
+    }
+    cursor->at = ret->body;
+    return true;
+}
+
+size_t reeve_cursor_map(struct reeve_cursor *cursor)
+{
+    struct head head;
+    return take(cursor, MAP, "this is no map", &head) ? head.len : 0;
+}
+
+size_t reeve_cursor_list(struct reeve_cursor *cursor)
+{
+    struct head head;
+    return take(cursor, LIST, "this is no list", &head) ? head.len : 0;
+}
+
+static inline bool text_valid(struct reeve_cursor *cursor, const struct head *head)
+{
+    return reeve_utf8_valid((const char *)head->body, head->len) ||
+           fail_at(cursor, cursor->at, REEVE_INVALID, "the text is not UTF-8 or has a NUL inside");
+}
+
+struct reeve_span reeve_cursor_str(struct reeve_cursor *cursor)
+{
+    struct head head;
+    if (cursor->err != REEVE_OK || !head_at(cursor, &head)) {
+        return (struct reeve_span){0};
+    }
+    if (head.kind != STR) {
+        (void)fail_at(cursor, cursor->at, REEVE_INVALID, "this is no text"); /* false */
+        return (struct reeve_span){0};
+    }
+    if (!text_valid(cursor, &head)) {
+        return (struct reeve_span){0};
+    }
+    cursor->at = head.body + head.len;
+    return (struct reeve_span){(const char *)head.body, head.len};
+}
+
+int64_t reeve_cursor_int(struct reeve_cursor *cursor)
+{
+    struct head head;
+    if (cursor->err != REEVE_OK || !head_at(cursor, &head)) {
+        return 0;
+    }
+    // 2^63 is a double, INT64_MAX is none.
+    if (head.kind == REAL && head.real == floor(head.real) && head.real >= -0x1p63 && head.real < 0x1p63) {
+        head.kind = INT;
+        head.number = (int64_t)head.real;
+    }
+    if (head.kind != INT) {
+        return fail_at(cursor, cursor->at, REEVE_INVALID, "this is no whole number");
+    }
+    cursor->at = head.body;
+    return head.number;
+}
+
+double reeve_cursor_real(struct reeve_cursor *cursor)
+{
+    struct head head;
+    if (cursor->err != REEVE_OK || !head_at(cursor, &head)) {
+        return 0;
+    }
+    if (head.kind != INT && head.kind != REAL) {
+        return fail_at(cursor, cursor->at, REEVE_INVALID, "this is no number");
+    }
+    cursor->at = head.body;
+    return head.kind == INT ? (double)head.number : head.real;
+}
+
+bool reeve_cursor_bool(struct reeve_cursor *cursor)
+{
+    struct head head;
+    return take(cursor, TRUTH, "this is neither true nor false", &head) && head.number != 0;
+}
+
+bool reeve_cursor_null(struct reeve_cursor *cursor)
+{
+    if (cursor->err != REEVE_OK || cursor->at == cursor->end || *cursor->at != 0xc0) {
+        return false;
+    }
+    cursor->at++;
+    return true;
+}
+
+// ---- skipping -----------------------------------------------------------------------------------------------
+
+struct walk {
+    unsigned depth_max;
+    size_t values_left;
+};
+
+static bool value_skip(struct reeve_cursor *cursor, struct walk *walk, unsigned depth);
+
+static bool key_skip(struct reeve_cursor *cursor)
+{
+    struct head head;
+    if (!head_at(cursor, &head)) {
+        return false;
+    }
+    if (head.kind != STR) {
+        return fail_at(cursor, cursor->at, REEVE_INVALID, "a map's key is no text");
+    }
+    if (!text_valid(cursor, &head)) {
+        return false;
+    }
+    cursor->at = head.body + head.len;
+    return true;
+}
+
+static bool container_skip(struct reeve_cursor *cursor, struct walk *walk, const struct head *head, unsigned depth)
+{
+    if (depth >= walk->depth_max) {
+        return fail_at(cursor, cursor->at, REEVE_LIMIT, "nested too deep");
+    }
+    cursor->at = head->body;
+    for (size_t i = 0; i < head->len; i++) {
+        if ((head->kind == MAP && !key_skip(cursor)) || !value_skip(cursor, walk, depth + 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool value_skip(struct reeve_cursor *cursor, struct walk *walk, unsigned depth)
+{
+    struct head head;
+    if (!head_at(cursor, &head)) {
+        return false;
+    }
+    if (walk->values_left-- == 0) {
+        return fail_at(cursor, cursor->at, REEVE_LIMIT, "too many values in one message");
+    }
+    if (head.kind >= LIST) {
+        return container_skip(cursor, walk, &head, depth);
+    }
+    if (head.kind == STR && !text_valid(cursor, &head)) {
+        return false;
+    }
+    cursor->at = head.kind == STR || head.kind == BIN ? head.body + head.len : head.body;
+    return true;
+}
+
+struct reeve_span reeve_cursor_skip_within(struct reeve_cursor *cursor, unsigned depth_max)
+{
+    const unsigned char *from = cursor->at;
+    struct walk walk = {.depth_max = depth_max, .values_left = reeve_limits_values(&reeve_limits_wire)};
+    if (cursor->err != REEVE_OK || !value_skip(cursor, &walk, 0)) {
+        return (struct reeve_span){0};
+    }
+    return (struct reeve_span){(const char *)from, (size_t)(cursor->at - from)};
+}
+
+struct reeve_span reeve_cursor_skip(struct reeve_cursor *cursor)
+{
+    return reeve_cursor_skip_within(cursor, reeve_limits_depth(&reeve_limits_wire));
+}
+
+enum reeve_err reeve_cursor_end(struct reeve_cursor *cursor, struct reeve_why *why)
+{
+    if (cursor->err == REEVE_OK && cursor->at != cursor->end) {
+        reeve_cursor_fail(cursor, REEVE_INVALID, "there is more behind the value");
+    }
+    if (cursor->err == REEVE_OK) {
+        return REEVE_OK;
+    }
+    char place[32];
+    (void)snprintf(place, sizeof(place), "byte %zu", cursor->mistake_at);
+    return reeve_fail_at(why, cursor->err, place, "%s", cursor->mistake);
+}
+
+// ---- writing ------------------------------------------------------------------------------------------------
+
+// Room for `more` bytes (and the NUL) when the buffer has it already: the usual case, without a call.
+static inline unsigned char *room(struct reeve_buf *buf, size_t more)
+{
+    if (buf->err != REEVE_OK || buf->cap <= buf->len || more >= buf->cap - buf->len) {
+        return NULL;
+    }
+    unsigned char *at = (unsigned char *)buf->data + buf->len;
+    at[more] = '\0';
+    buf->len += more;
+    return at;
+}
+
+static inline void put(struct reeve_buf *buf, const unsigned char *bytes, size_t len)
+{
+    unsigned char *at = room(buf, len);
+    if (at != NULL) {
+        memcpy(at, bytes, len);
+    } else {
+        reeve_buf_append(buf, bytes, len);
+    }
+}
+
+static inline void put_byte(struct reeve_buf *buf, unsigned byte)
+{
+    const unsigned char bytes[] = {(unsigned char)byte};
+    put(buf, bytes, 1);
+}
+
+// A first byte and `width` bytes of number.
+static void put_wide(struct reeve_buf *buf, unsigned first, uint64_t number, unsigned width)
+{
+    unsigned char bytes[9] = {(unsigned char)first};
+    for (unsigned i = 0; i < width; i++) {
+        bytes[1 + i] = (unsigned char)(number >> 8 * (width - 1 - i));
+    }
+    put(buf, bytes, 1 + width);
+}
+
+// A length: in the first byte, or behind `first` in 2 or 4 bytes (`first` + 1). Buffers are far below 4 GiB.
+static void put_len(struct reeve_buf *buf, unsigned fixed, size_t fixed_max, unsigned first, size_t len)
+{
+    if (len <= fixed_max) {
+        put_byte(buf, fixed | (unsigned)len);
+    } else if (len <= UINT16_MAX) {
+        put_wide(buf, first, len, 2);
+    } else if (len <= UINT32_MAX) {
+        put_wide(buf, first + 1, len, 4);
+    } else if (buf->err == REEVE_OK) {
+        buf->err = REEVE_LIMIT;
+    }
+}
+
+void reeve_pack_map(struct reeve_buf *buf, size_t len)
+{
+    put_len(buf, 0x80, 15, 0xde, len);
+}
+
+void reeve_pack_list(struct reeve_buf *buf, size_t len)
+{
+    put_len(buf, 0x90, 15, 0xdc, len);
+}
+
+static void put_str(struct reeve_buf *buf, const char *text, size_t len)
+{
+    if (len > 31 && len <= UINT8_MAX) {
+        put_wide(buf, 0xd9, len, 1);
+    } else {
+        put_len(buf, 0xa0, 31, 0xda, len);
+    }
+    if (len > 0) {
+        put(buf, (const unsigned char *)text, len);
+    }
+}
+
+void reeve_pack_str(struct reeve_buf *buf, const char *text)
+{
+    reeve_pack_span(buf, (struct reeve_span){text, strlen(text)});
+}
+
+void reeve_pack_span(struct reeve_buf *buf, struct reeve_span text)
+{
+    if (reeve_utf8_valid(text.data, text.len)) {
+        put_str(buf, text.data, text.len);
+        return;
+    }
+    // Text of others, such as a program's last words: value.c mends it.
+    size_t len = 0;
+    REEVE_VALUE_AUTO mended = reeve_value_strn(text.data, text.len);
+    const char *data = reeve_value_data(mended, &len);
+    if (data != NULL) {
+        put_str(buf, data, len);
+    } else if (buf->err == REEVE_OK) {
+        buf->err = REEVE_NOMEM;
+    }
+}
+
+void reeve_pack_int(struct reeve_buf *buf, int64_t number)
+{
+    uint64_t bits = (uint64_t)number;
+    if (number >= -32 && number <= INT8_MAX) {
+        put_byte(buf, (unsigned char)bits);
+    } else if (number >= 0) {
+        if (number <= UINT8_MAX) {
+            put_wide(buf, 0xcc, bits, 1);
+        } else if (number <= UINT16_MAX) {
+            put_wide(buf, 0xcd, bits, 2);
+        } else if (number <= UINT32_MAX) {
+            put_wide(buf, 0xce, bits, 4);
+        } else {
+            put_wide(buf, 0xcf, bits, 8);
+        }
+    } else if (number >= INT8_MIN) {
+        put_wide(buf, 0xd0, bits, 1);
+    } else if (number >= INT16_MIN) {
+        put_wide(buf, 0xd1, bits, 2);
+    } else if (number >= INT32_MIN) {
+        put_wide(buf, 0xd2, bits, 4);
+    } else {
+        put_wide(buf, 0xd3, bits, 8);
+    }
+}
+
+void reeve_pack_real(struct reeve_buf *buf, double number)
+{
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof(bits));
+    if (isfinite(number)) {
+        put_wide(buf, 0xcb, bits, 8);
+    } else if (buf->err == REEVE_OK) {
+        buf->err = REEVE_INVALID;
+    }
+}
+
+void reeve_pack_bool(struct reeve_buf *buf, bool on)
+{
+    put_byte(buf, on ? 0xc3 : 0xc2);
+}
+
+void reeve_pack_null(struct reeve_buf *buf)
+{
+    put_byte(buf, 0xc0);
+}
+
+void reeve_pack_raw(struct reeve_buf *buf, struct reeve_span msgpack)
+{
+    if (msgpack.len > 0) {
+        put(buf, (const unsigned char *)msgpack.data, msgpack.len);
+    } else {
+        reeve_pack_null(buf);
+    }
+}
+
+static size_t open_container(struct reeve_buf *buf, unsigned first)
+{
+    size_t place = buf->len;
+    put_wide(buf, first, 0, 4);
+    return place;
+}
+
+size_t reeve_pack_list_open(struct reeve_buf *buf)
+{
+    return open_container(buf, 0xdd);
+}
+
+size_t reeve_pack_map_open(struct reeve_buf *buf)
+{
+    return open_container(buf, 0xdf);
+}
+
+void reeve_pack_list_close(struct reeve_buf *buf, size_t place, size_t len)
+{
+    if (buf->err != REEVE_OK) {
+        return; // what `place` pointed at may never have been written
+    }
+    REEVE_ASSERT(buf->len >= 5 && place <= buf->len - 5);
+    for (unsigned i = 0; i < 4; i++) {
+        buf->data[place + 1 + i] = (char)(len >> 8 * (3 - i));
+    }
+}
