@@ -13,7 +13,7 @@
 #define REPLY_LEVELS_MAX 64
 
 // What stands on one level below the root.
-enum level { LEVEL_END, LEVEL_NODE, LEVEL_WORKER, LEVEL_LEAF, LEVEL_CMD, LEVEL_OP, LEVEL_CLIENT, LEVEL_ID };
+enum level { LEVEL_END, LEVEL_NODE, LEVEL_WORKER, LEVEL_LEAF, LEVEL_CMD, LEVEL_OP, LEVEL_CLIENT, LEVEL_ID, LEVEL_JOB };
 #define LEVELS_MAX 4
 
 static const char *const node_leaves[] = {"status", "lwt", "metrics", "event", NULL};
@@ -40,6 +40,7 @@ static const struct form forms[] = {
     {"pool", REEVE_TOPIC_POOL_CMD, {LEVEL_CLIENT, LEVEL_CMD, LEVEL_OP}, NULL},
     {"queue", REEVE_TOPIC_QUEUE, {LEVEL_CLIENT, LEVEL_LEAF}, queue_leaves},
     {"queue", REEVE_TOPIC_QUEUE_CMD, {LEVEL_CLIENT, LEVEL_CMD, LEVEL_OP}, NULL},
+    {"job", REEVE_TOPIC_JOB, {LEVEL_CLIENT, LEVEL_JOB}, NULL},
     {"account", REEVE_TOPIC_ACCOUNT, {LEVEL_CLIENT, LEVEL_LEAF}, account_leaves},
     {"account", REEVE_TOPIC_ACCOUNT_CMD, {LEVEL_CLIENT, LEVEL_CMD, LEVEL_OP}, NULL},
     {"manager", REEVE_TOPIC_MANAGER, {LEVEL_CLIENT, LEVEL_LEAF}, manager_leaves},
@@ -55,7 +56,7 @@ static const struct form forms[] = {
 #define ROOT_LEVELS_MAX    6
 static_assert(ROOT_LEN_MAX >= sizeof(REEVE_ROOT_PRESET) + 16, "the usual root leaves room for a tenant's prefix");
 
-static bool root_char(char c)
+static bool id_byte(char c)
 {
     return isalnum((unsigned char)c) || c == '_' || c == '-';
 }
@@ -75,7 +76,7 @@ enum reeve_err reeve_root_check(const char *root, struct reeve_why *why)
             return reeve_fail(why, REEVE_INVALID, "root has an empty level at %zu (no '/' at its ends, none doubled)",
                               i + 1);
         }
-        if (!level_ends && !root_char(root[i])) {
+        if (!level_ends && !id_byte(root[i])) {
             return reeve_fail(why, REEVE_INVALID, "root has byte 0x%02x at %zu, allowed are A-Z a-z 0-9 _ - and '/'",
                               (unsigned)(unsigned char)root[i], i + 1);
         }
@@ -120,6 +121,15 @@ static bool take_name(const char *text, char ret[REEVE_NAME_SIZE])
     return true;
 }
 
+// A job's id [job-11]; its length is that of a level.
+static bool made_of_id_bytes(const char *text)
+{
+    while (id_byte(*text)) {
+        text++;
+    }
+    return *text == '\0';
+}
+
 static bool take_level(const struct form *form, enum level level, const char *text, struct reeve_topic *topic)
 {
     switch (level) {
@@ -139,6 +149,9 @@ static bool take_level(const struct form *form, enum level level, const char *te
     case LEVEL_ID:
         (void)snprintf(topic->leaf, sizeof(topic->leaf), "%s", text);
         return reeve_id_valid(text);
+    case LEVEL_JOB:
+        (void)snprintf(topic->leaf, sizeof(topic->leaf), "%s", text);
+        return made_of_id_bytes(text);
     case LEVEL_END:
         break;
     }

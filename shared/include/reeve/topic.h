@@ -20,6 +20,7 @@ enum reeve_topic_kind {
     REEVE_TOPIC_POOL_CMD, // pool/<pool>/cmd/<op>
     REEVE_TOPIC_QUEUE,    // queue/<queue>/<leaf>           leaf: status report event
     REEVE_TOPIC_QUEUE_CMD, // queue/<queue>/cmd/<op>
+    REEVE_TOPIC_JOB,      // job/<queue>/<job>
     REEVE_TOPIC_ACCOUNT,  // account/<account>/status
     REEVE_TOPIC_ACCOUNT_CMD, // account/<account>/cmd/<op>
     REEVE_TOPIC_MANAGER,  // manager/<manager>/<leaf>       leaf: status lwt
@@ -30,14 +31,14 @@ enum reeve_topic_kind {
     REEVE_TOPIC_OTHER,    // below the root, of a part that this build does not know
 };
 
-#define REEVE_TOPIC_ID_SIZE 65 // an id has up to 64 bytes (reeve_id_valid)
+#define REEVE_TOPIC_ID_SIZE 81 // a command's id has up to 64 bytes (reeve_id_valid), a job's up to 80 [job-11]
 
 struct reeve_topic {
     enum reeve_topic_kind kind;
     char node[REEVE_NAME_SIZE];   // NODE*, WORKER*, FLEET
     char worker[REEVE_NAME_SIZE]; // WORKER*, FLEET
-    char leaf[REEVE_TOPIC_ID_SIZE]; // NODE, WORKER: the leaf; *_CMD: the op; REPLY: the id; ALARM: the subject
-    char client[REEVE_NAME_SIZE]; // REPLY: the client; AUDIT: who; ALARM: the kind; POOL*, QUEUE*, ACCOUNT*, MANAGER*: the name
+    char leaf[REEVE_TOPIC_ID_SIZE]; // NODE, WORKER: the leaf; *_CMD: the op; REPLY: the id; ALARM: the subject; JOB: its id
+    char client[REEVE_NAME_SIZE]; // REPLY: the client; AUDIT: who; ALARM: the kind; POOL*, QUEUE*, ACCOUNT*, MANAGER*: the name; JOB: the queue
 };
 
 // The root: 1..6 levels of [A-Za-z0-9_-]+, at most 47 bytes (the longest topic must fit below it), no leading or trailing '/'. INVALID names the place.

@@ -1,5 +1,6 @@
 // Topics: every form taken apart and refused, filters, roots, where replies may go [topic-1..6].
 // Must not: build what is expected with the code under test.
+#include <assert.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,10 +9,15 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <reeve/job.h>
 #include <reeve/topic.h>
 
 #define ROOT "reeve/v1/local"
 #define N63  "a23456789012345678901234567890123456789012345678901234567890123"
+#define J80  "A_-" N63 "67890123456789" // the longest id of a job
+
+static_assert(sizeof J80 == REEVE_JOB_ID_SIZE, "as long as a job's id may be");
+static_assert(REEVE_TOPIC_ID_SIZE >= REEVE_JOB_ID_SIZE, "a job's id is a level of a topic");
 
 struct parsed {
     const char *topic;
@@ -47,7 +53,14 @@ static void every_form_is_taken_apart(void **state)
         {ROOT "/account/a-1/cmd/start", {.kind = REEVE_TOPIC_ACCOUNT_CMD, .client = "a-1", .leaf = "start"}},
         {ROOT "/manager/main/lwt", {.kind = REEVE_TOPIC_MANAGER, .client = "main", .leaf = "lwt"}},
         {ROOT "/manager/main/cmd/stats", {.kind = REEVE_TOPIC_MANAGER_CMD, .client = "main", .leaf = "stats"}},
-        {ROOT "/job/swap/01ARZ3NDEKTSV4RRFFQ69G5FAV", {.kind = REEVE_TOPIC_OTHER}},
+        {ROOT "/queue/swap/status", {.kind = REEVE_TOPIC_QUEUE, .client = "swap", .leaf = "status"}},
+        {ROOT "/queue/swap/event", {.kind = REEVE_TOPIC_QUEUE, .client = "swap", .leaf = "event"}},
+        {ROOT "/job/swap/01ARZ3NDEKTSV4RRFFQ69G5FAV-4095",
+         {.kind = REEVE_TOPIC_JOB, .client = "swap", .leaf = "01ARZ3NDEKTSV4RRFFQ69G5FAV-4095"}},
+        {ROOT "/job/" N63 "/" J80, {.kind = REEVE_TOPIC_JOB, .client = N63, .leaf = J80}},
+        {ROOT "/job/swap/cmd", {.kind = REEVE_TOPIC_JOB, .client = "swap", .leaf = "cmd"}},
+        {ROOT "/tomorrow/swap/x", {.kind = REEVE_TOPIC_OTHER}},
+        {ROOT "/" J80 "/x", {.kind = REEVE_TOPIC_OTHER}},
     };
     (void)state;
     for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
@@ -92,6 +105,16 @@ static void what_has_no_known_form_is_none_and_empty(void **state)
         ROOT "/reply/cli-1/" N63 "45",
         ROOT "/audit/admin/x",
         ROOT "/alarm/duplicate",
+        ROOT "/queue/swap",
+        ROOT "/queue/swap/spec",
+        ROOT "/queue/swap/report/x",
+        ROOT "/job/swap",
+        ROOT "/job/swap/",
+        ROOT "/job/swap/j.1",
+        ROOT "/job/swap/j 1",
+        ROOT "/job/swap/" J80 "1",
+        ROOT "/job/swap/j-1/x",
+        ROOT "/job/Swap/j-1",
     };
     static const struct reeve_topic none = {.kind = REEVE_TOPIC_NONE};
     (void)state;
