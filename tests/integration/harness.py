@@ -20,7 +20,7 @@ from paho.mqtt.properties import Properties
 SOURCE = pathlib.Path(os.environ.get("REEVE_SOURCE", pathlib.Path(__file__).parents[2]))
 BIN = pathlib.Path(os.environ.get("REEVE_BIN", SOURCE / "build/dev/bin"))
 MOSQUITTO = "/usr/sbin/mosquitto"
-ROLES = ("admin", "operator", "viewer", "manager", "worker")
+ROLES = ("admin", "operator", "viewer", "producer", "manager", "worker")
 DEADLINE = 20.0  # seconds: far more than anything here takes, so that a loaded machine fails nothing
 
 

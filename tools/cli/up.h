@@ -1,7 +1,7 @@
 // A site on this machine: what `reeve up` makes and starts.
 //
 //   DIR/site.json            where the site is, for clients; there while it answers, and only then (0600)
-//   DIR/credentials/<user>   one password each (0600): admin operator viewer manager worker and the node
+//   DIR/credentials/<user>   one password each (0600): admin operator viewer producer manager worker and the node
 //   DIR/broker/              mosquitto.conf, acl, passwords, and Mosquitto's own store
 //   DIR/node.yaml            the node's configuration, made anew at each start
 //   DIR/manager.yaml         the manager's, from the `manager` section of the user's file

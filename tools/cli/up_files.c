@@ -26,7 +26,7 @@
 #define TEMPLATE_MAX (256u << 10)
 #define FILLED_MAX   (1u << 20)
 
-const char *const up_roles[] = {"admin", "operator", "viewer", "manager", "worker", NULL};
+const char *const up_roles[] = {"admin", "operator", "viewer", "producer", "manager", "worker", NULL};
 
 const char *up_path(const struct up *up, const char *below, char buf[PATH_MAX])
 {

@@ -11,7 +11,7 @@ import pytest
 
 NODE = "alpha"
 FOREIGN = "beta"
-COLUMNS = ("viewer", "operator", "admin", "manager", "node", "worker")
+COLUMNS = ("viewer", "operator", "admin", "manager", "node", "worker", "producer")
 # May do everything; exists in the tests' ACL only. Publishes what readers should (not) see, sees what writers (don't) get through.
 WITNESS = "witness"
 WITNESS_ACL = f"\nuser {WITNESS}\ntopic readwrite #\ntopic readwrite $CONTROL/#\ntopic read $SYS/#\n"
