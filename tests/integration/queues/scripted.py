@@ -1,0 +1,126 @@
+"""A manager that does what a test tells it, to see what a worker says: the wire of [job-12..14] from the other side.
+
+Must not: decide anything by itself but, while `acks` is on, acknowledge each report."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import harness
+import msgpack
+
+
+class Scripted:
+    def __init__(self, broker, node, worker, queue="q", epoch=1000, lease_ms=3000):
+        self.broker, self.node, self.worker, self.queue, self.epoch, self.lease_ms = broker, node, worker, queue, epoch, lease_ms
+        self.reports, self.statuses, self.seq, self.acks = [], [], 0, True
+        self.client = broker.client("manager")
+        inner = self.client.paho.on_message
+
+        def on_message(mqtt, data, message):
+            self._take(message)
+            inner(mqtt, data, message)
+        self.client.paho.on_message = on_message
+        self.client.subscribe(broker.topic(f"queue/{queue}/report"), broker.topic(f"worker/{node}/{worker}/status"))
+
+    def _take(self, message):
+        value = msgpack.unpackb(message.payload) if message.payload else None
+        with self.client.changed:
+            if message.topic.endswith("/status"):
+                self.statuses.append(value)
+                return
+            self.reports.append(value)
+        if self.acks:
+            self.send(ack=value["seq"], session=value["epoch"])
+
+    def send(self, jobs=(), cancels=(), abandons=(), session=None, epoch=None, **more):
+        body = {"queue": self.queue, "manager_epoch": epoch or self.epoch, "worker_epoch": session or self.reports[-1]["epoch"],
+                "lease_ms": self.lease_ms, **more}
+        if jobs:
+            self.seq += 1
+            body.update(seq=self.seq, jobs=[{"attempt": 1, "type": "echo", **job} for job in jobs])
+        for key, value in (("cancels", cancels), ("abandons", abandons)):
+            if value:
+                body[key] = list(value)
+        self.client.paho.publish(self.broker.topic(f"worker/{self.node}/{self.worker}/job"), msgpack.packb(body), 1)
+
+    def entries(self, outcome=None, job=None):
+        """All that was said, repetitions included."""
+        with self.client.changed:
+            return [entry for report in self.reports for entry in report.get("entries", ())
+                    if outcome in (None, entry["outcome"]) and job in (None, entry["id"])]
+
+    def wait_entry(self, job, outcome, count=1, deadline=harness.DEADLINE):
+        return self.client.wait(lambda: (self.entries(outcome, job) if len(self.entries(outcome, job)) >= count else None),
+                                deadline, f"{outcome} of {job}; entries {self.entries()[-5:]}")[-1]
+
+    def wait_report(self, predicate, deadline=harness.DEADLINE, what="report"):
+        return self.client.wait(lambda: next((r for r in self.reports if predicate(r)), None), deadline, f"{what}: {self.reports[-3:]}")
+
+    def wait_status(self, predicate, deadline=harness.DEADLINE):
+        return self.client.wait(lambda: next((s for s in self.statuses if s and predicate(s)), None), deadline, f"{self.statuses[-2:]}")
+
+
+class PythonWorker:
+    """journal_worker.py as a plain process, with the environment that a daemon would give it."""
+
+    def __init__(self, broker, directory, queues=None, name="py-1", node=None, version="5", role="worker", url=None, wrapper=(), env=None,
+                 heartbeat_ms=20000, **options):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.name, self.node = name, node or broker.node
+        self.jobs_file = pathlib.Path(options.setdefault("jobs_file", str(self.directory / f"{name}.jsonl")))
+        options.setdefault("queues", queues or {"q": 2})
+        broker_file = self.directory / f"{name}-broker.json"
+        broker_file.unlink(missing_ok=True)
+        with open(os.open(broker_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump({"url": url or f"mqtt://127.0.0.1:{broker.port}", "username": role, "password": broker.users[role],
+                       "version": version}, file)
+        self.environment = {"PATH": "/usr/bin:/bin", "REEVE_ROOT": broker.root, "REEVE_NODE": self.node, "REEVE_WORKER": name,
+                            "REEVE_BROKER_FILE": str(broker_file), "REEVE_HEARTBEAT_MS": str(heartbeat_ms),
+                            "WORKER_OPTIONS": json.dumps(options), **(env or {})}
+        self.log_path = self.directory / f"{name}.log"
+        self.wrapper, self.process = list(wrapper), None
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([*self.wrapper, "/usr/bin/python3", "-B", str(pathlib.Path(__file__).parent / "journal_worker.py")],
+                                            env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return self
+
+    def lines(self):
+        return read_lines(self.jobs_file)
+
+    def wait_line(self, event, job=None, deadline=harness.DEADLINE, count=1):
+        def seen():
+            found = [line for line in self.lines() if line["event"] == event and job in (None, line["job"])]
+            return found[-1] if len(found) >= count else None
+        return harness.wait_until(seen, deadline, f"{event} of {job} in {self.jobs_file}; {self.log_path.read_text()[-1000:]}")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(harness.DEADLINE)
+        return time.monotonic()
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(harness.DEADLINE) if self.process is not None else None
+
+    def close(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(harness.DEADLINE)
+
+
+def read_lines(path):
+    """Lines of a jobs file; the last one may be on its way."""
+    path = pathlib.Path(path)
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+
+
+sys.dont_write_bytecode = True
