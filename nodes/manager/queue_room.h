@@ -2,6 +2,7 @@
 // takes jobs of this queue).
 //
 //   job_memory.c    allocation, the index by number, the heap of times        job_state.c   the one setter, lists, keys, limits
+//   job_class.c     classes, and bodies kept in memory                       job_after.c    dependencies
 //   job_intake.c    enqueue: checks, ids, replies after the commit            job_report.c  what workers say
 //   job_link.c      links: hello, leases, lost workers                        job_dispatch.c who gets which job, batches out
 //   queue.c         the room: load, listeners, turn, tick                     queue_ops.c   ops on queues
@@ -38,6 +39,11 @@
 #define JOB_REPEAT_FACTOR  3           // a link is heard of at least so often in its lease
 #define JOB_BATCH_BYTES    (192u << 10) // a batch is closed above this
 #define JOB_LOG_LINES_MAX  100
+#define JOB_HISTORY_MAX    50
+#define JOB_AFTER_MAX      64 // dependencies of one job
+
+#define JOB_FLAG_RECONCILING 8u // the active attempt is a reconciling one (beside those of job_store.h)
+#define JOB_FLAG_PARKED      16u // unknown, and not tried again by itself: its reconcilers died too often
 
 struct queue;
 struct link;
@@ -68,7 +74,8 @@ struct job {
 struct job_text {
     char id[REEVE_JOB_ID_SIZE];
     int64_t worker_epoch;
-    int64_t dispatch_seq; // batch it was in
+    int64_t dispatch_seq; // batch it was in; 0 = of a former manager
+    bool seen;            // while a hello is read
     double progress;      // < 0 = none told
     char progress_text[96];
     char worker[2 * REEVE_NAME_SIZE];
@@ -79,9 +86,13 @@ struct job_body_kept {
     size_t id_len, len;
     char bytes[]; // id, then the raw job
 };
+struct job_wait { // what it waits for
+    size_t left;
+};
 struct job_key {
     struct job_list waiting; // in order; none of them is in a class' list
     size_t held;             // by jobs that are ready, active, unknown or between attempts
+    size_t jobs;             // live ones that have it
     char text[];
 };
 struct job_class { // what a job asks of a worker; `reconcile` twins are made on demand
@@ -117,12 +128,27 @@ struct link {
     int64_t batch_seq, got;
     int64_t heard_mono, batch_mono, hello_mono; // hello_mono: asked at
     bool say_ack, say_hello; // in this turn
-    struct reeve_buf batch;  // being made in this turn
+    uint64_t used;       // when it was last given a job, as a count
+    struct reeve_buf batch; // being made in this turn
     struct reeve_job_batch_writer writer;
     bool writing;
-    struct reeve_buf abandons; // reeve_job_notice as text, see job_dispatch.c
+    struct job_notice *notices; // of this turn: cancels and abandons
+    size_t notices_len, notices_cap;
     struct link *out_next;
     bool out;            // has something to say in this turn
+};
+
+struct job_notice {
+    char id[REEVE_JOB_ID_SIZE];
+    int64_t attempt, grace_ms;
+    const char *reason; // static
+    bool cancel;        // else abandon
+};
+struct job_message { // made in this turn, leaves after its commit
+    struct job_message *next;
+    char *bytes;
+    size_t len;
+    char topic[REEVE_TOPIC_SIZE];
 };
 
 struct queue_rates { // of the last seconds, for the status
@@ -178,9 +204,14 @@ struct queues {
     size_t bodies_bytes;
     struct queue *wanted;            // list by wanted_next
     struct link *out;                // links that have something to say
+    struct job_message *made, **made_tail;     // of this turn
+    struct job_message *unsent, **unsent_tail; // committed, and the bus had no room
+    uint64_t assigned;
     struct intake_reply *replies;    // of this turn, job_intake.c
     struct intake_reply *replies_tail;
     size_t replies_len;
+    int64_t class_number;            // last given
+    struct reeve_map *dependents;    // number as text -> struct dependents, job_after.c
     bool hello_all;                  // ask every worker, as soon as the session and the disk allow
     bool loading;
     uint64_t malformed, fenced, reports, batches, enqueues, refused;
@@ -211,6 +242,7 @@ void job_dirty(struct job *job);
 // The setter: from where it is to `state`; lists, keys, counts, heap, dirty mark. `job->due_mono` first for DELAYED. Waiting jobs go
 // where the table above says.
 void job_set(struct job *job, enum reeve_job_state state, const char *cause);
+void job_restore(struct job *job); // put it where its state belongs, after it was loaded
 // It has ended: writes the row, lets dependants and its key's next go on, frees it. `result`, `error` may be empty.
 void job_end(struct job *job, enum reeve_job_state state, struct reeve_span result, struct reeve_span error);
 // An attempt has failed: back-off and another one, or the end; past the point of no return `unknown`.
@@ -219,6 +251,8 @@ void job_failed(struct job *job, struct reeve_span error, int64_t delay_ms, bool
 void job_lost(struct job *job, bool died, const char *cause);
 void job_drop(struct job *job); // out of memory's structures, without a word to the store
 void job_due_fired(struct job *job); // its time has come: delayed, or an attempt's timeout
+
+// ---- job_class.c ----------------------------------------------------------------------------------------------------
 struct job_class *job_class_get(struct queue *queue, struct reeve_span type, struct reeve_span requires, struct reeve_why *why);
 struct job_class *job_class_add(struct queue *queue, int64_t number, struct reeve_span type, struct reeve_span requires,
                                 struct reeve_why *why);
@@ -227,7 +261,17 @@ struct queue *job_queue(const struct job *job);
 // id and body as they were enqueued, from memory or disk. Valid until the next call into the store.
 enum reeve_err job_load(const struct job *job, struct reeve_span *ret_id, struct reeve_span *ret_raw, struct reeve_why *why);
 void job_body_drop(struct job *job);
+void job_body_keep(struct job *job, struct reeve_span id, struct reeve_span raw); // when there is room
 void job_history(struct job *job, const char *what, struct reeve_span error); // a line of what happened to it, kept with it
+void job_note_add(struct queue *queue, int64_t number, enum job_note note, struct reeve_value *entry, size_t len_max); // takes entry
+
+// ---- job_after.c ----------------------------------------------------------------------------------------------------
+// `job` waits for the live job `on`. LIMIT, NOMEM.
+enum reeve_err after_add(struct queues *queues, struct job *job, int64_t on, bool store);
+void after_met(struct queues *queues, struct job *on); // it is completed
+void after_forget(struct queues *queues, struct job *job); // a job goes that waits
+bool after_waited_for(const struct queues *queues, int64_t number);
+void after_clear(struct queues *queues);
 
 // ---- job_intake.c ---------------------------------------------------------------------------------------------------
 void intake_delivery(struct queues *queues, struct queue *queue, const struct reeve_delivery *delivery); // topic .../cmd/enqueue
@@ -250,7 +294,8 @@ void dispatch_want(struct queue *queue); // something changed that may let a job
 void dispatch_run(struct queues *queues);
 void dispatch_abandon(struct link *link, struct reeve_span id, int64_t attempt, const char *reason);
 void dispatch_cancel(struct job *job, const char *reason, int64_t grace_ms);
-void dispatch_settle(struct queues *queues, bool committed); // batches leave
+void dispatch_settle(struct queues *queues, bool committed); // batches leave; also again when the bus has room
+void dispatch_forget(struct queues *queues); // what was not sent: the session is over
 bool dispatch_eligible(const struct link *link, const struct job_class *class, bool reconcile);
 
 // ---- queue.c, queue_status.c, queue_schedule.c, queue_keep.c ----------------------------------------------------------
