@@ -30,6 +30,11 @@ bool reeve_job_state_live(enum reeve_job_state state);
 #define REEVE_JOB_TYPE_SIZE 64 // 1..63 bytes of [A-Za-z0-9_.-]
 #define REEVE_JOB_KEY_SIZE  129 // 1..128 bytes of printable UTF-8
 #define REEVE_JOBS_IN_MESSAGE_MAX 4096 // [payload-4]
+// Of a payload, a checkpoint, a result, each: payload and checkpoint travel in one message of 1 MiB [payload-4], and below four containers.
+#define REEVE_JOB_VALUE_BYTES_MAX (448u << 10)
+#define REEVE_JOB_VALUE_DEPTH_MAX 12
+#define REEVE_JOB_ATTEMPTS_MAX 1000
+#define REEVE_JOB_CAPACITY_MAX 65536 // of a worker
 bool reeve_job_id_valid(struct reeve_span id);
 bool reeve_job_type_valid(struct reeve_span type);
 
@@ -74,9 +79,18 @@ struct reeve_enqueue {
     bool brief;              // the reply does not list accepted ids
     struct reeve_span jobs;  // msgpack list of jobs; or empty, and `job` is the arguments themselves: a single one
     struct reeve_span job;
+    bool mixed;              // `job` has keys beside a job's own: reeve_enqueue_clean() first
 };
-// UNSUPPORTED for a signed command, INVALID with the place.
+// UNSUPPORTED for a signed command, INVALID with the place (`expect` too: a queue has no state to guard). The jobs themselves are
+// not looked at, but their msgpack is checked. On failure id and reply_to are there as far as they were readable: their sender can be answered.
 enum reeve_err reeve_enqueue_read(const void *data, size_t len, struct reeve_enqueue *ret, struct reeve_why *why);
+// A map without `args` has the job beside the envelope's keys ({"type": "mail", "id": ..}): `id` is then the command's and `priority` the job's.
+// Writes the job alone to the end of `scratch`, where `job` then points. No span of `enqueue` may point into `scratch`.
+enum reeve_err reeve_enqueue_clean(struct reeve_enqueue *enqueue, struct reeve_buf *scratch);
+// Any spelling [payload-3], msgpack or JSON, and clean. `scratch` (emptied first) holds what does not lie in the message; spans are valid
+// while both are.
+enum reeve_err reeve_enqueue_decode(const void *data, size_t len, struct reeve_buf *scratch, struct reeve_enqueue *ret,
+                                    struct reeve_why *why);
 
 // ---- manager -> worker: worker/<node>/<worker>/job [job-12] ---------------------------------------------------------
 struct reeve_job_batch {
@@ -99,6 +113,8 @@ struct reeve_job_notice { // of `cancels` and `abandons`
     int64_t attempt, grace_ms;
 };
 enum reeve_err reeve_job_batch_read(const void *data, size_t len, struct reeve_job_batch *ret, struct reeve_why *why);
+// The readers of what stands in a list: one that is wrong (INVALID, LIMIT) is read past, *ret holds what was right of it, and the next one can
+// be read. In a list of a message that was read, the cursor itself never fails.
 enum reeve_err reeve_job_item_read(struct reeve_cursor *cursor, struct reeve_job_item *ret);
 enum reeve_err reeve_job_notice_read(struct reeve_cursor *cursor, struct reeve_job_notice *ret);
 // A writer: begin, jobs, cancels, abandons in this order (each any number of times), end. The buffer then holds the message.
