@@ -11,12 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum kind { NIL, TRUTH, INT, REAL, STR, BIN, LIST, MAP };
-
 struct head {
-    enum kind kind;
+    enum reeve_kind kind;
     union {
-        int64_t number; // INT, and TRUTH as 0 or 1
+        int64_t number; // INT, and BOOL as 0 or 1
         double real;
         size_t len; // bytes of STR and BIN, entries of LIST and MAP
     };
@@ -62,7 +60,7 @@ static bool take_unsigned(struct reeve_cursor *cursor, uint64_t number, struct h
     if (number > INT64_MAX) {
         return fail_at(cursor, cursor->at, REEVE_INVALID, "the number is above 9223372036854775807");
     }
-    ret->kind = INT;
+    ret->kind = REEVE_INT;
     ret->number = (int64_t)number;
     return true;
 }
@@ -77,23 +75,23 @@ static bool take_real(struct reeve_cursor *cursor, uint64_t bits, unsigned width
     } else {
         memcpy(&ret->real, &bits, sizeof(ret->real));
     }
-    ret->kind = REAL;
+    ret->kind = REEVE_FLOAT;
     return isfinite(ret->real) || fail_at(cursor, cursor->at, REEVE_INVALID, "the number is not finite");
 }
 
 // Lengths against what is left, before anybody does anything with them.
-static inline bool take_len(struct reeve_cursor *cursor, enum kind kind, uint64_t len, struct head *ret)
+static inline bool take_len(struct reeve_cursor *cursor, enum reeve_kind kind, uint64_t len, struct head *ret)
 {
     size_t left = (size_t)(cursor->end - ret->body);
     ret->kind = kind;
     ret->len = (size_t)len;
-    if (kind < LIST) {
+    if (kind < REEVE_LIST) {
         return len <= left || fail_at(cursor, cursor->at, REEVE_INVALID, "cut short: the text is longer than the rest");
     }
     if (len > reeve_limits_wire.entries_max) {
         return fail_at(cursor, cursor->at, REEVE_LIMIT, "a container of more than 4096 entries");
     }
-    uint64_t least = kind == MAP ? 2 * len : len;
+    uint64_t least = kind == REEVE_MAP ? 2 * len : len;
     return least <= left ||
            fail_at(cursor, cursor->at, REEVE_INVALID, "cut short: the container has more entries than bytes are left");
 }
@@ -115,32 +113,32 @@ static bool wide_head(struct reeve_cursor *cursor, unsigned char first, struct h
     ret->body += width;
     switch (first) {
     case 0xc0:
-        ret->kind = NIL;
+        ret->kind = REEVE_NULL;
         return true;
     case 0xc2:
     case 0xc3:
-        ret->kind = TRUTH;
+        ret->kind = REEVE_BOOL;
         ret->number = first & 1;
         return true;
     case 0xc4 ... 0xc6:
-        return take_len(cursor, BIN, bits, ret);
+        return take_len(cursor, REEVE_BIN, bits, ret);
     case 0xca:
     case 0xcb:
         return take_real(cursor, bits, width, ret);
     case 0xcc ... 0xcf:
         return take_unsigned(cursor, bits, ret);
     case 0xd0 ... 0xd3:
-        ret->kind = INT;
+        ret->kind = REEVE_INT;
         ret->number = sign_extended(bits, width);
         return true;
     case 0xd9 ... 0xdb:
-        return take_len(cursor, STR, bits, ret);
+        return take_len(cursor, REEVE_STR, bits, ret);
     case 0xdc:
     case 0xdd:
-        return take_len(cursor, LIST, bits, ret);
+        return take_len(cursor, REEVE_LIST, bits, ret);
     case 0xde:
     case 0xdf:
-        return take_len(cursor, MAP, bits, ret);
+        return take_len(cursor, REEVE_MAP, bits, ret);
     case 0xc1:
         return fail_at(cursor, cursor->at, REEVE_INVALID, "0xc1 begins no value");
     default: // 0xc7..0xc9, 0xd4..0xd8
@@ -157,7 +155,7 @@ static inline bool head_at(struct reeve_cursor *cursor, struct head *ret)
     unsigned char first = *cursor->at;
     ret->body = cursor->at + 1;
     if (first < 0x80 || first >= 0xe0) {
-        ret->kind = INT;
+        ret->kind = REEVE_INT;
         ret->number = (signed char)first;
         return true;
     }
@@ -165,15 +163,15 @@ static inline bool head_at(struct reeve_cursor *cursor, struct head *ret)
         return wide_head(cursor, first, ret);
     }
     if (first >= 0xa0) {
-        return take_len(cursor, STR, first & 0x1f, ret);
+        return take_len(cursor, REEVE_STR, first & 0x1f, ret);
     }
-    return take_len(cursor, first < 0x90 ? MAP : LIST, first & 0x0f, ret);
+    return take_len(cursor, first < 0x90 ? REEVE_MAP : REEVE_LIST, first & 0x0f, ret);
 }
 
 // ---- reading ------------------------------------------------------------------------------------------------
 
 // The head of a value of this kind, past which the cursor then is.
-static inline bool take(struct reeve_cursor *cursor, enum kind kind, const char *expected, struct head *ret)
+static inline bool take(struct reeve_cursor *cursor, enum reeve_kind kind, const char *expected, struct head *ret)
 {
     if (cursor->err != REEVE_OK || !head_at(cursor, ret)) {
         return false;
@@ -188,13 +186,13 @@ static inline bool take(struct reeve_cursor *cursor, enum kind kind, const char 
 size_t reeve_cursor_map(struct reeve_cursor *cursor)
 {
     struct head head;
-    return take(cursor, MAP, "this is no map", &head) ? head.len : 0;
+    return take(cursor, REEVE_MAP, "this is no map", &head) ? head.len : 0;
 }
 
 size_t reeve_cursor_list(struct reeve_cursor *cursor)
 {
     struct head head;
-    return take(cursor, LIST, "this is no list", &head) ? head.len : 0;
+    return take(cursor, REEVE_LIST, "this is no list", &head) ? head.len : 0;
 }
 
 static inline bool text_valid(struct reeve_cursor *cursor, const struct head *head)
@@ -209,7 +207,7 @@ struct reeve_span reeve_cursor_str(struct reeve_cursor *cursor)
     if (cursor->err != REEVE_OK || !head_at(cursor, &head)) {
         return (struct reeve_span){0};
     }
-    if (head.kind != STR) {
+    if (head.kind != REEVE_STR) {
         (void)fail_at(cursor, cursor->at, REEVE_INVALID, "this is no text"); /* false */
         return (struct reeve_span){0};
     }
@@ -227,11 +225,11 @@ int64_t reeve_cursor_int(struct reeve_cursor *cursor)
         return 0;
     }
     // 2^63 is a double, INT64_MAX is none.
-    if (head.kind == REAL && head.real == floor(head.real) && head.real >= -0x1p63 && head.real < 0x1p63) {
-        head.kind = INT;
+    if (head.kind == REEVE_FLOAT && head.real == floor(head.real) && head.real >= -0x1p63 && head.real < 0x1p63) {
+        head.kind = REEVE_INT;
         head.number = (int64_t)head.real;
     }
-    if (head.kind != INT) {
+    if (head.kind != REEVE_INT) {
         return fail_at(cursor, cursor->at, REEVE_INVALID, "this is no whole number");
     }
     cursor->at = head.body;
@@ -244,17 +242,36 @@ double reeve_cursor_real(struct reeve_cursor *cursor)
     if (cursor->err != REEVE_OK || !head_at(cursor, &head)) {
         return 0;
     }
-    if (head.kind != INT && head.kind != REAL) {
+    if (head.kind != REEVE_INT && head.kind != REEVE_FLOAT) {
         return fail_at(cursor, cursor->at, REEVE_INVALID, "this is no number");
     }
     cursor->at = head.body;
-    return head.kind == INT ? (double)head.number : head.real;
+    return head.kind == REEVE_INT ? (double)head.number : head.real;
 }
 
 bool reeve_cursor_bool(struct reeve_cursor *cursor)
 {
     struct head head;
-    return take(cursor, TRUTH, "this is neither true nor false", &head) && head.number != 0;
+    return take(cursor, REEVE_BOOL, "this is neither true nor false", &head) && head.number != 0;
+}
+
+enum reeve_kind reeve_cursor_kind(const struct reeve_cursor *cursor)
+{
+    static const unsigned char kinds[] = {
+        [0x00] = REEVE_NULL, [0x02] = REEVE_BOOL,  [0x03] = REEVE_BOOL,  [0x04] = REEVE_BIN, [0x05] = REEVE_BIN,
+        [0x06] = REEVE_BIN,  [0x0a] = REEVE_FLOAT, [0x0b] = REEVE_FLOAT, [0x0c] = REEVE_INT, [0x0d] = REEVE_INT,
+        [0x0e] = REEVE_INT,  [0x0f] = REEVE_INT,   [0x10] = REEVE_INT,   [0x11] = REEVE_INT, [0x12] = REEVE_INT,
+        [0x13] = REEVE_INT,  [0x19] = REEVE_STR,   [0x1a] = REEVE_STR,   [0x1b] = REEVE_STR, [0x1c] = REEVE_LIST,
+        [0x1d] = REEVE_LIST, [0x1e] = REEVE_MAP,   [0x1f] = REEVE_MAP,
+    };
+    unsigned char first = cursor->err == REEVE_OK && cursor->at != cursor->end ? *cursor->at : 0xc0;
+    if (first < 0x80 || first >= 0xe0) {
+        return REEVE_INT;
+    }
+    if (first >= 0xc0) {
+        return (enum reeve_kind)kinds[first - 0xc0];
+    }
+    return first >= 0xa0 ? REEVE_STR : first >= 0x90 ? REEVE_LIST : REEVE_MAP;
 }
 
 bool reeve_cursor_null(struct reeve_cursor *cursor)
@@ -281,7 +298,7 @@ static bool key_skip(struct reeve_cursor *cursor)
     if (!head_at(cursor, &head)) {
         return false;
     }
-    if (head.kind != STR) {
+    if (head.kind != REEVE_STR) {
         return fail_at(cursor, cursor->at, REEVE_INVALID, "a map's key is no text");
     }
     if (!text_valid(cursor, &head)) {
@@ -298,7 +315,7 @@ static bool container_skip(struct reeve_cursor *cursor, struct walk *walk, const
     }
     cursor->at = head->body;
     for (size_t i = 0; i < head->len; i++) {
-        if ((head->kind == MAP && !key_skip(cursor)) || !value_skip(cursor, walk, depth + 1)) {
+        if ((head->kind == REEVE_MAP && !key_skip(cursor)) || !value_skip(cursor, walk, depth + 1)) {
             return false;
         }
     }
@@ -314,13 +331,13 @@ static bool value_skip(struct reeve_cursor *cursor, struct walk *walk, unsigned 
     if (walk->values_left-- == 0) {
         return fail_at(cursor, cursor->at, REEVE_LIMIT, "too many values in one message");
     }
-    if (head.kind >= LIST) {
+    if (head.kind >= REEVE_LIST) {
         return container_skip(cursor, walk, &head, depth);
     }
-    if (head.kind == STR && !text_valid(cursor, &head)) {
+    if (head.kind == REEVE_STR && !text_valid(cursor, &head)) {
         return false;
     }
-    cursor->at = head.kind == STR || head.kind == BIN ? head.body + head.len : head.body;
+    cursor->at = head.kind == REEVE_STR || head.kind == REEVE_BIN ? head.body + head.len : head.body;
     return true;
 }
 

@@ -14,6 +14,7 @@
 #define REEVE_CURSOR_H
 
 #include <reeve/buf.h>
+#include <reeve/value.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -38,6 +39,7 @@ struct reeve_span reeve_cursor_str(struct reeve_cursor *cursor); // UTF-8 withou
 int64_t reeve_cursor_int(struct reeve_cursor *cursor); // also a float without fraction
 double reeve_cursor_real(struct reeve_cursor *cursor); // also an int
 bool reeve_cursor_bool(struct reeve_cursor *cursor);
+enum reeve_kind reeve_cursor_kind(const struct reeve_cursor *cursor); // by its first byte; NULL also past the end
 bool reeve_cursor_null(struct reeve_cursor *cursor);   // true and past it, when it is one; else stays
 // Past one value of any kind, all of it checked (depth 16, entries and bytes that remain, UTF-8); its bytes are returned.
 struct reeve_span reeve_cursor_skip(struct reeve_cursor *cursor);
