@@ -29,6 +29,7 @@ enum reeve_err job_store_open(struct store *store, struct job_store **ret, struc
 enum reeve_err job_store_open_memory(int64_t bytes_max, struct job_store **ret, struct reeve_why *why);
 void job_store_close(struct job_store *jobs); // before store_close()
 enum reeve_err job_store_commit(struct job_store *jobs, struct reeve_why *why); // of the one in memory; else OK: store_commit() does it
+void job_store_undo(struct job_store *jobs); // of the one in memory: what this turn wrote; else store_undo() does it
 int64_t job_store_bytes(struct job_store *jobs); // in use, roughly: pages * page size
 
 // ---- queues and classes: interned, so that rows are small ----------------------------------------------------------

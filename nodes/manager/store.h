@@ -10,7 +10,7 @@
 
 #include <reeve/message.h>
 
-#define STORE_SCHEMA          1
+#define STORE_SCHEMA          2
 #define STORE_JOURNAL_KEEP_MS (7LL * 24 * 3600 * 1000) // [cmd-4]
 #define STORE_JOURNAL_LEN_MAX 1000000                  // rows; the oldest finished go first
 #define STORE_KEY_SIZE        160

@@ -1,7 +1,7 @@
 // Copies of the store: backup, check, restore. Each on a connection of its own, which sees what is committed.
 // Must not: open the store's file other than through SQLite while it may be in use: closing any descriptor of it would
 // end the locks of the whole process.
-#include "store_sqlite.h"
+#include "job_store_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -213,6 +213,42 @@ static void number_row(struct check *check, sqlite3_stmt *stmt)
     }
 }
 
+// ---- jobs: rows that point to rows that are not there, by one question each ---------------------------------------
+
+static void wrong_job(struct check *check, sqlite3_stmt *stmt)
+{
+    note(check, "%s", text_of(stmt, 0));
+}
+
+static void check_jobs(struct check *check)
+{
+#define NUMBER_OF "(place&70368744177663)" // of a place, see job_store_priv.h
+    static_assert(JOB_NUMBER_MAX == 70368744177663 && JOB_SLOT_BITS == 2, "as in the questions");
+    static const char *const questions[] = {
+        "SELECT 'job '||number||' is in no state that a live job has' FROM job WHERE state NOT BETWEEN 0 AND 3",
+        "SELECT 'job '||number||' is of no queue' FROM job WHERE queue NOT IN (SELECT number FROM job_queue)",
+        "SELECT 'job '||number||' has no body' FROM job j WHERE NOT EXISTS"
+        " (SELECT 1 FROM job_body b WHERE b.number=j.number)",
+        "SELECT 'ended job '||" NUMBER_OF "||' has no body' FROM job_ended WHERE NOT EXISTS"
+        " (SELECT 1 FROM job_body WHERE number=" NUMBER_OF ")",
+        "SELECT 'job '||number||' can''t be found by its id' FROM job_body b WHERE NOT EXISTS"
+        " (SELECT 1 FROM job_id i WHERE i.id=b.id AND i.queue=b.queue AND i.number=b.number)",
+        "SELECT 'job '||" NUMBER_OF "||' can''t be found by its id' FROM job_past p WHERE NOT EXISTS"
+        " (SELECT 1 FROM job_id i WHERE i.id=p.id AND i.queue=p.place>>46 AND i.number=" NUMBER_OF ")",
+        "SELECT 'job '||" NUMBER_OF
+        "||' ended in no state that there is' FROM job_past WHERE state NOT BETWEEN 4 AND 6",
+        "SELECT 'queue '''||name||''' counts '||counted||' ended jobs, there are '||there FROM (SELECT name,"
+        "completed+failed+cancelled counted,(SELECT count(*) FROM job_ended WHERE place BETWEEN number<<48 AND"
+        " (number+1<<48)-1) there FROM job_queue) WHERE counted<>there",
+        "SELECT 'queue '''||name||''' counts '||past||' ids of ended jobs, there are '||there FROM (SELECT name,past,"
+        "(SELECT count(*) FROM job_past WHERE place BETWEEN number<<46 AND (number+1<<46)-1) there FROM job_queue)"
+        " WHERE past<>there",
+    };
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(questions); i++) {
+        each(check, "jobs", questions[i], wrong_job);
+    }
+}
+
 static enum reeve_err check_all(struct check *check, struct reeve_why *why)
 {
     int version = 0;
@@ -229,6 +265,7 @@ static enum reeve_err check_all(struct check *check, struct reeve_why *why)
         each(check, "documents", "SELECT collection,key,value FROM document", document_row);
         each(check, "journal", "SELECT id,phase,terminal,body,reply FROM journal ORDER BY seq", journal_row);
         each(check, "numbers", "SELECT key,value FROM number", number_row);
+        check_jobs(check);
     }
     if (check->wrong > REPORT_LINES_MAX && check->report != NULL) {
         reeve_buf_printf(check->report, "... and %zu more\n", check->wrong - REPORT_LINES_MAX);

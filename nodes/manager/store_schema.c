@@ -28,6 +28,33 @@ static const struct store_step steps[] = {
             " terminal INTEGER NOT NULL, age INTEGER NOT NULL);"
             "CREATE INDEX journal_open ON journal(terminal) WHERE terminal=0;"
             "CREATE TABLE number(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"},
+    // Jobs. `place` is several numbers in one, so that it is a rowid: see job_store_priv.h. Row 0 of job_queue is of no queue: it
+    // keeps the highest number of queues that are removed.
+    {.sql = "CREATE TABLE job_queue(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, number_max INTEGER NOT NULL,"
+            " completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, past INTEGER NOT NULL);"
+            "INSERT INTO job_queue VALUES(0,'',0,0,0,0,0);"
+            "CREATE TABLE job_class(number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, type TEXT, requires BLOB);"
+            "CREATE TABLE job(number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, class INTEGER NOT NULL,"
+            " state INTEGER NOT NULL, flags INTEGER NOT NULL, priority INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+            " failures INTEGER NOT NULL, deaths INTEGER NOT NULL, reconciles INTEGER NOT NULL, added_at INTEGER NOT NULL,"
+            " run_at INTEGER NOT NULL, started_at INTEGER NOT NULL, after_left INTEGER NOT NULL, key TEXT, worker TEXT,"
+            " worker_epoch INTEGER NOT NULL);"
+            "CREATE TABLE job_body(number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, digest INTEGER NOT NULL,"
+            " id TEXT NOT NULL, raw BLOB);"
+            "CREATE TABLE job_id(id TEXT NOT NULL, queue INTEGER NOT NULL, number INTEGER NOT NULL,"
+            " PRIMARY KEY(id,queue)) WITHOUT ROWID;"
+            "CREATE TABLE job_ended(place INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,"
+            " deaths INTEGER NOT NULL, added_at INTEGER NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL,"
+            " worker TEXT, error TEXT, result BLOB);"
+            "CREATE TABLE job_past(place INTEGER PRIMARY KEY, state INTEGER NOT NULL, ended_at INTEGER NOT NULL,"
+            " digest INTEGER NOT NULL, id TEXT NOT NULL);"
+            "CREATE TABLE job_note(place INTEGER PRIMARY KEY, data BLOB);"
+            "CREATE TABLE job_after(awaited INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(awaited,number))"
+            " WITHOUT ROWID;"
+            "CREATE INDEX job_after_number ON job_after(number);"
+            "CREATE TABLE job_dedupe(queue INTEGER NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL,"
+            " until_at INTEGER NOT NULL, PRIMARY KEY(queue,key)) WITHOUT ROWID;"
+            "CREATE INDEX job_dedupe_until ON job_dedupe(queue,until_at);"},
 };
 static_assert(REEVE_ARRAY_LEN(steps) == STORE_SCHEMA, "a step to every schema");
 const struct store_schema store_schema = {.version = STORE_SCHEMA, .steps = steps};
@@ -372,6 +399,33 @@ enum reeve_err store_open_as(const char *dir, const struct store_schema *schema,
     store->epoch = (uint64_t)store_number(store, "epoch", 0);
     store->epoch_kept = store->epoch;
     store->running_ms = store_number(store, "running_ms", 0);
+    *ret = store;
+    return REEVE_OK;
+}
+
+enum reeve_err store_open_memory(int64_t pages_max, struct store **ret, struct reeve_why *why)
+{
+    char limit[64];
+    struct store *store = calloc(1, sizeof *store);
+    if (store == NULL) {
+        return reeve_fail(why, REEVE_NOMEM, "store: out of memory");
+    }
+    store->lock_fd = -1;
+    (void)snprintf(limit, sizeof limit, "PRAGMA max_page_count=%lld", (long long)pages_max);
+    enum reeve_err err = store_connect(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, &store->db, why);
+    if (err == REEVE_OK) {
+        err = take_steps(store->db, &store_schema, 0, why);
+    }
+    if (err == REEVE_OK) {
+        err = store_exec(store->db, limit, "configure", why);
+    }
+    if (err == REEVE_OK) {
+        err = store_prepare(store, why);
+    }
+    if (err != REEVE_OK) {
+        store_close(store);
+        return err;
+    }
     *ret = store;
     return REEVE_OK;
 }

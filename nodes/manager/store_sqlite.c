@@ -62,7 +62,7 @@ static enum reeve_err run(struct store *store, enum store_statement id, const ch
 }
 
 // Half a turn must never be committed: the first failure is kept until the turn ends.
-static enum reeve_err break_turn(struct store *store, enum reeve_err err, const struct reeve_why *why)
+enum reeve_err store_turn_break(struct store *store, enum reeve_err err, const struct reeve_why *why)
 {
     if (err != REEVE_OK && store->turn_err == REEVE_OK) {
         store->turn_err = err;
@@ -73,20 +73,20 @@ static enum reeve_err break_turn(struct store *store, enum reeve_err err, const 
 
 // After a failure SQLite may have ended the transaction by itself, and what is written then stands alone and is
 // committed at once: so nothing more is written in a broken turn.
-static enum reeve_err enter_turn(struct store *store, struct reeve_why *why)
+enum reeve_err store_turn_enter(struct store *store, struct reeve_why *why)
 {
     if (!store->in_turn) {
         store->in_turn = true;
         store->turn_err = REEVE_OK;
         (void)statement(store, STORE_BEGIN);
-        return break_turn(store, run(store, STORE_BEGIN, "begin", why), why);
+        return store_turn_break(store, run(store, STORE_BEGIN, "begin", why), why);
     }
     return store->turn_err == REEVE_OK ? REEVE_OK : reeve_fail(why, store->turn_err, "%s", store->turn_why.text);
 }
 
 static enum reeve_err write_row(struct store *store, enum store_statement id, struct reeve_why *why)
 {
-    return break_turn(store, run(store, id, "write", why), why);
+    return store_turn_break(store, run(store, id, "write", why), why);
 }
 
 static void keep_epoch(struct store *store);
@@ -98,6 +98,9 @@ static void roll_back(struct store *store)
     if (sqlite3_get_autocommit(store->db) == 0) {
         (void)statement(store, STORE_ROLLBACK);
         (void)run(store, STORE_ROLLBACK, "undo", NULL); /* SQLite may have rolled back by itself */
+    }
+    if (store->part != NULL) {
+        store->part->undone(store->part);
     }
     store->running_ms = store_number(store, "running_ms", store->running_ms);
     keep_epoch(store);
@@ -114,6 +117,9 @@ enum reeve_err store_commit(struct store *store, struct reeve_why *why)
     why = why != NULL ? why : &own;
     if (!store->in_turn) {
         return REEVE_OK;
+    }
+    if (store->part != NULL && store->turn_err == REEVE_OK) {
+        (void)store->part->flush(store->part, why); /* a failure breaks the turn */
     }
     enum reeve_err err = store->turn_err;
     if (err == REEVE_OK) {
@@ -209,7 +215,7 @@ enum reeve_err store_number_set(struct store *store, const char *key, int64_t va
 {
     struct reeve_why own;
     why = why != NULL ? why : &own;
-    enum reeve_err err = enter_turn(store, why);
+    enum reeve_err err = store_turn_enter(store, why);
     if (err != REEVE_OK) {
         return err;
     }
@@ -268,7 +274,7 @@ enum reeve_err store_put(struct store *store, enum store_collection collection, 
 {
     struct reeve_why own;
     why = why != NULL ? why : &own;
-    enum reeve_err err = enter_turn(store, why);
+    enum reeve_err err = store_turn_enter(store, why);
     if (err != REEVE_OK) {
         return err;
     }
@@ -278,7 +284,7 @@ enum reeve_err store_put(struct store *store, enum store_collection collection, 
         err = bind_value(stmt, 3, value, why);
     }
     if (err != REEVE_OK) {
-        return break_turn(store, err, why);
+        return store_turn_break(store, err, why);
     }
     bind_text(stmt, 1, store_collection_text(collection));
     bind_text(stmt, 2, key);
@@ -290,7 +296,7 @@ enum reeve_err store_remove(struct store *store, enum store_collection collectio
 {
     struct reeve_why own;
     why = why != NULL ? why : &own;
-    enum reeve_err err = enter_turn(store, why);
+    enum reeve_err err = store_turn_enter(store, why);
     if (err != REEVE_OK) {
         return err;
     }
@@ -446,7 +452,7 @@ enum reeve_err store_journal_put(struct store *store, const struct store_command
 {
     struct reeve_why own;
     why = why != NULL ? why : &own;
-    enum reeve_err err = enter_turn(store, why);
+    enum reeve_err err = store_turn_enter(store, why);
     if (err != REEVE_OK) {
         return err;
     }
@@ -456,7 +462,7 @@ enum reeve_err store_journal_put(struct store *store, const struct store_command
         err = bind_value(stmt, 6, command->reply, why);
     }
     if (err != REEVE_OK) {
-        return break_turn(store, err, why);
+        return store_turn_break(store, err, why);
     }
     bind_text(stmt, 1, command->id);
     sqlite3_bind_int64(stmt, 2, (int64_t)command->digest);
@@ -473,14 +479,14 @@ enum reeve_err store_journal_end(struct store *store, const char *id, enum reeve
     struct reeve_why own;
     why = why != NULL ? why : &own;
     REEVE_ASSERT(reeve_phase_terminal(phase));
-    enum reeve_err err = enter_turn(store, why);
+    enum reeve_err err = store_turn_enter(store, why);
     if (err != REEVE_OK) {
         return err;
     }
     sqlite3_stmt *stmt = statement(store, STORE_JOURNAL_END);
     err = bind_value(stmt, 3, reply, why);
     if (err != REEVE_OK) {
-        return break_turn(store, err, why);
+        return store_turn_break(store, err, why);
     }
     bind_text(stmt, 1, id);
     bind_text(stmt, 2, reeve_phase_text(phase));

@@ -1,7 +1,7 @@
 // Inside of the store on SQLite: what store_sqlite.c, store_schema.c and store_backup.c share, and what their tests
 // look at.
 //   store_sqlite.c  turns, documents, journal, numbers       store_schema.c  opening, making, migrating
-//   store_backup.c  copies, check, restore
+//   store_backup.c  copies, check, restore                   job_store*.c    jobs, in the same turns
 // Must not: be included by anything else.
 #ifndef REEVE_MANAGER_STORE_SQLITE_H
 #define REEVE_MANAGER_STORE_SQLITE_H
@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 
 #define STORE_PATH_SIZE      4096
+#define STORE_PAGE_SIZE      4096
 #define STORE_APPLICATION_ID 0x5265656d // in the file's header: "Reem"; a node's store is another file of the same kind
 #define STORE_VALUE_SIZE_MAX (2u << 20) // of one document as msgpack
 
@@ -43,6 +44,12 @@ enum store_statement {
     STORE_STATEMENT_COUNT
 };
 
+// Somebody else's tables in the same file and the same turns.
+struct store_part {
+    enum reeve_err (*flush)(struct store_part *part, struct reeve_why *why); // the last writes of a turn that is committed
+    void (*undone)(struct store_part *part);                                // what it remembers of the turn is no more
+};
+
 struct store {
     char dir[STORE_PATH_SIZE - 64];
     sqlite3 *db;
@@ -54,11 +61,14 @@ struct store {
     uint64_t epoch;      // last given
     uint64_t epoch_kept; // the highest that is committed
     int64_t running_ms;
+    struct store_part *part; // NULL = none
 };
 
 // store_schema.c
 enum reeve_err store_open_as(const char *dir, const struct store_schema *schema, struct store **ret,
                              struct reeve_why *why);
+// One in memory: turns and tables as of a file, without a folder. It has `pages_max` pages at most.
+enum reeve_err store_open_memory(int64_t pages_max, struct store **ret, struct reeve_why *why);
 enum reeve_err store_lock(const char *dir, int *ret_fd, struct reeve_why *why);
 const char *store_path(char buf[STORE_PATH_SIZE], const char *dir, const char *file); // cut paths are not found
 enum reeve_err store_sync_dir(const char *dir, struct reeve_why *why);
@@ -73,6 +83,9 @@ enum reeve_err store_connect(const char *path, int flags, sqlite3 **ret, struct 
 bool store_fold_on_close(sqlite3 *db, bool fold);
 
 // store_sqlite.c
+// Before each write, and with each failure of one: see store_sqlite.c. `why` is not NULL.
+enum reeve_err store_turn_enter(struct store *store, struct reeve_why *why);
+enum reeve_err store_turn_break(struct store *store, enum reeve_err err, const struct reeve_why *why);
 enum reeve_err store_prepare(struct store *store, struct reeve_why *why);
 bool store_key_valid(const char *key);
 enum reeve_err store_value_read(const void *data, size_t len, struct reeve_value **ret, struct reeve_why *why);

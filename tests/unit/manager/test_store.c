@@ -681,7 +681,7 @@ static void an_older_schema_is_migrated_after_a_copy(void **state)
     assert_ok(store_open_as(site->dir, &three, &site->store, NULL)); // once
     assert_int_equal(count_files(site->dir, "schema-"), 1);
     close_site(site);
-    assert_refused(site, REEVE_UNSUPPORTED, "the store has schema 3, this reeve-manager knows up to 1");
+    assert_refused(site, REEVE_UNSUPPORTED, "the store has schema 3, this reeve-manager knows up to 2");
 }
 
 static void a_migration_that_fails_changes_nothing_and_can_be_tried_again(void **state)
@@ -847,7 +847,7 @@ static void check_names_everything_that_is_wrong(void **state)
     exec_on(path_in(site, STORE_FILE), "DROP TABLE journal; PRAGMA user_version=9");
     reeve_buf_reset(&report);
     assert_int_equal(store_check(NULL, path_in(site, STORE_FILE), &report, &why), REEVE_UNSUPPORTED);
-    exec_on(path_in(site, STORE_FILE), "PRAGMA user_version=1");
+    exec_on(path_in(site, STORE_FILE), "PRAGMA user_version=2");
     assert_int_equal(store_check(NULL, path_in(site, STORE_FILE), &report, &why), REEVE_CORRUPT);
     assert_non_null(strstr(reeve_buf_str(&report), "journal: no such table"));
     damage(site, 0, 4096);
@@ -949,7 +949,7 @@ static void restore_refuses_what_is_no_backup(void **state)
     assert_int_equal(store_restore(site->dir, path_in(site, STORE_FILE), &why), REEVE_INVALID);
     exec_on(path_in(site, "b.db"), "INSERT INTO document VALUES('member','p/b',x'c1')");
     assert_int_equal(store_restore(site->dir, path_in(site, "b.db"), &why), REEVE_CORRUPT);
-    exec_on(path_in(site, "b.db"), "DELETE FROM document WHERE key='p/b'; PRAGMA user_version=2");
+    exec_on(path_in(site, "b.db"), "DELETE FROM document WHERE key='p/b'; PRAGMA user_version=3");
     assert_int_equal(store_restore(site->dir, path_in(site, "b.db"), &why), REEVE_UNSUPPORTED);
     assert_true(digest_of_file(path_in(site, STORE_FILE)) == before);
     assert_int_equal(count_files(site->dir, "before-restore"), 0);
