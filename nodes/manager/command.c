@@ -561,13 +561,12 @@ static unsigned level_of(const struct manager *manager, const struct reeve_topic
     }
     return topic->kind == REEVE_TOPIC_POOL_CMD      ? OP_OF_POOL
            : topic->kind == REEVE_TOPIC_ACCOUNT_CMD ? OP_OF_ACCOUNT
+           : topic->kind == REEVE_TOPIC_QUEUE_CMD   ? OP_OF_QUEUE
                                                     : 0;
 }
 
-static void on_command(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+void commands_take(struct manager *manager, const struct reeve_delivery *delivery)
 {
-    (void)bus;
-    struct manager *manager = arg;
     struct reeve_topic topic = reeve_topic_parse(manager->config.manager.root, delivery->topic);
     unsigned level = level_of(manager, &topic);
     if (level == 0 || (delivery->retained && delivery->payload_len == 0)) {
@@ -590,6 +589,12 @@ static void on_command(struct reeve_bus *bus, const struct reeve_delivery *deliv
         take_decoded(manager, op, &topic, delivery->topic, &command);
     }
     reeve_command_done(&command);
+}
+
+static void on_command(struct reeve_bus *bus, const struct reeve_delivery *delivery, void *arg)
+{
+    (void)bus;
+    commands_take(arg, delivery);
 }
 
 enum reeve_err commands_start(struct manager *manager, struct reeve_why *why)

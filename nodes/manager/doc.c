@@ -76,7 +76,10 @@ static size_t own_fields(const struct reeve_record *record, struct reeve_field r
 
 static const char *level_text(unsigned level)
 {
-    return level & OP_OF_POOL ? "pool" : level & OP_OF_ACCOUNT ? "account" : "manager";
+    return level & OP_OF_POOL      ? "pool"
+           : level & OP_OF_ACCOUNT ? "account"
+           : level & OP_OF_QUEUE   ? "queue"
+                                   : "manager";
 }
 
 static void print_arguments(const struct op *op, struct reeve_buf *buf)

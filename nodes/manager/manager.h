@@ -31,6 +31,7 @@ struct accounts;
 struct health;
 struct holds;
 struct pools;
+struct queues;
 struct turn;
 
 struct manager_counters {
@@ -50,6 +51,7 @@ struct manager {
     struct health *health;
     struct pools *pools;
     struct accounts *accounts;
+    struct queues *queues;
 
     struct turn *turn;       // what leaves at its end
     struct reeve_timer tick, soon, heartbeat, housekeeping;
@@ -94,7 +96,7 @@ void manager_unsubscribe(struct manager *manager, const char *filter_below_root)
 
 // ---- command.c: commands in -----------------------------------------------------------------------------------------
 
-enum op_level { OP_OF_MANAGER = 1, OP_OF_POOL = 2, OP_OF_ACCOUNT = 4 };
+enum op_level { OP_OF_MANAGER = 1, OP_OF_POOL = 2, OP_OF_ACCOUNT = 4, OP_OF_QUEUE = 8 };
 #define OP_READS     1u // changes nothing: not journaled
 #define OP_OVERTAKES 2u // done also when the disk refuses, and at once: stop, kill
 #define OP_RERUN     4u // still in hand when the manager ended: run again by the next one. Others end as `failed`
@@ -106,7 +108,7 @@ struct call {
     struct manager *manager;
     const struct op *op;
     char *topic;
-    char subject[REEVE_NAME_SIZE]; // pool or account of the topic; "" for the manager's own
+    char subject[REEVE_NAME_SIZE]; // pool, account or queue of the topic; "" for the manager's own
     struct reeve_command command;
     void *args;      // decoded by op->args, or NULL
     uint64_t digest;
@@ -140,6 +142,7 @@ struct op {
 const struct op *op_at(size_t index); // for documentation; NULL past the end
 
 enum reeve_err commands_start(struct manager *manager, struct reeve_why *why); // subscribes
+void commands_take(struct manager *manager, const struct reeve_delivery *delivery); // of queues: all but `enqueue` (queue.c)
 void commands_resume(struct manager *manager); // what a former manager left open; when the fleet is known
 void commands_tick(struct manager *manager); // writes ends that the disk refused before
 void commands_done(struct manager *manager);

@@ -43,7 +43,9 @@ uint64_t store_epoch_next(struct store *store, int64_t wall_ms);
     X(ACCOUNT, "account")       /* <account> */                                                                        \
     X(ALARM, "alarm")           /* <kind>/<subject> */                                                                 \
     X(HOLD, "hold")             /* <node>/<worker>: offline, paused, shut down */                                      \
-    X(WORKER, "worker")         /* <node>/<worker>: what is remembered of one that is away */
+    X(WORKER, "worker")         /* <node>/<worker>: what is remembered of one that is away */                          \
+    X(QUEUE, "queue")           /* <queue>: {spec, paused, draining} */                                                \
+    X(SCHEDULE, "schedule")     /* <queue>/<schedule>: {last_at} */
 enum store_collection {
 #define X(id, text) STORE_##id,
     STORE_COLLECTIONS(X)
