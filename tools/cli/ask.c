@@ -47,14 +47,19 @@ enum reeve_err asking_order(struct asking *asking, const char *part, const char 
     return err == REEVE_OK ? orders_perform(ret, &asking->session, NULL, why) : err;
 }
 
-// "pool scale: rejected: no pool ...", with what went wrong on the way in the place of the phase.
-static int fail_order(const struct invocation *inv, const struct orders *orders)
+// What went wrong on the way stands in the place of the phase.
+int asking_fail(const struct invocation *inv, const struct orders *orders,
+                void (*advise)(const struct order *order, struct reeve_buf *text))
 {
     REEVE_ASSERT(orders->len > 0);
     const struct order *order = orders->items[0];
     const char *phase = order->err == REEVE_OK ? reeve_phase_text(order->phase) : reeve_err_text(order->err);
-    return output_fail(inv, orders_exit(orders), "%s: %s: %s", inv->command->name, phase,
-                       order->message[0] != '\0' ? order->message : order->code);
+    REEVE_BUF_AUTO advice = REEVE_BUF_INIT(1024);
+    if (advise != NULL) {
+        advise(order, &advice);
+    }
+    return output_fail(inv, orders_exit(orders), "%s: %s: %s%s", inv->command->name, phase,
+                       order->message[0] != '\0' ? order->message : order->code, reeve_buf_str(&advice));
 }
 
 int asking_read(struct asking *asking, const char *part, const char *name, const char *op, struct reeve_value *args,
@@ -67,7 +72,7 @@ int asking_read(struct asking *asking, const char *part, const char *name, const
         return output_fail_why(asking->inv, err, &why);
     }
     if (orders_exit(&orders) != EXIT_DONE) {
-        return fail_order(asking->inv, &orders);
+        return asking_fail(asking->inv, &orders, NULL);
     }
     *ret = orders.items[0]->result != NULL ? reeve_value_take(&orders.items[0]->result) : reeve_value_map();
     return *ret != NULL ? EXIT_DONE : output_fail(asking->inv, EXIT_REFUSED, "out of memory");
@@ -218,7 +223,7 @@ static int tell(struct asking *asking, const struct orders *orders, const struct
     bool waits = exit_code == EXIT_DONE && question->wait != NULL && opt_given(inv, OPT_WAIT) && !orders->no_wait &&
                  !orders->dry_run;
     if (exit_code != EXIT_DONE && order->result == NULL) {
-        return fail_order(inv, orders);
+        return asking_fail(inv, orders, question->advise);
     }
     if (question->pages != NULL && exit_code == EXIT_DONE) {
         exit_code = asking_rest(asking, orders->op, order->args, question->pages, order->result);

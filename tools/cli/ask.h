@@ -30,6 +30,9 @@ void asking_done(struct asking *asking);
 // before); an error is one of the session. Takes `args` (NULL = none), also on failure.
 enum reeve_err asking_order(struct asking *asking, const char *part, const char *name, const char *op,
                             struct reeve_value *args, struct orders *ret, struct reeve_why *why);
+// "pool scale: rejected: no pool ..." of the first order, with what it is advised about it; the exit code.
+int asking_fail(const struct invocation *inv, const struct orders *orders,
+                void (*advise)(const struct order *order, struct reeve_buf *text));
 // What a question that only reads has for an answer: *ret (the caller frees) is the result. Else the exit code, told.
 int asking_read(struct asking *asking, const char *part, const char *name, const char *op, struct reeve_value *args,
                 struct reeve_value **ret);
@@ -59,6 +62,8 @@ struct question {
     // Asked before it is sent, on a terminal and without --yes: "stop all 217 workers". `workers` of the fleet; -1 =
     // not known. NULL = not asked.
     void (*confirm)(int64_t workers, struct reeve_buf *text);
+    // What a person can do about a refusal, put behind its message. NULL = nothing to add.
+    void (*advise)(const struct order *order, struct reeve_buf *text);
 };
 int ask(const struct invocation *inv, struct question *question);
 

@@ -35,6 +35,13 @@ int cmd_alarm(const struct invocation *inv);
 int cmd_manager(const struct invocation *inv);
 int cmd_manager_ls(const struct invocation *inv);
 int cmd_manager_restore(const struct invocation *inv);
+int cmd_queue(const struct invocation *inv);
+int cmd_queue_ls(const struct invocation *inv);
+int cmd_queue_apply(const struct invocation *inv); // create, update
+int cmd_job(const struct invocation *inv); // show, explain, logs: one question each
+int cmd_job_ls(const struct invocation *inv);
+int cmd_job_add(const struct invocation *inv);
+int cmd_job_bulk(const struct invocation *inv); // what is done to many: job cancel, retry, rm, queue purge, retry
 int cmd_version(const struct invocation *inv);
 
 #endif

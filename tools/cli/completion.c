@@ -24,6 +24,8 @@ static const char *lister(enum completes completes)
         return "reeve manager ls -q";
     case COMPLETES_ALARM:
         return "reeve alarm ls -q";
+    case COMPLETES_QUEUE:
+        return "reeve queue ls -q";
     case COMPLETES_NOTHING:
     case COMPLETES_FILE:
     case COMPLETES_DIR:
