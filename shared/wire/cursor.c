@@ -225,7 +225,8 @@ int64_t reeve_cursor_int(struct reeve_cursor *cursor)
         return 0;
     }
     // 2^63 is a double, INT64_MAX is none.
-    if (head.kind == REEVE_FLOAT && head.real == floor(head.real) && head.real >= -0x1p63 && head.real < 0x1p63) {
+    if (head.kind == REEVE_FLOAT && head.real >= -0x1p63 && head.real < 0x1p63 &&
+        head.real == (double)(int64_t)head.real) {
         head.kind = REEVE_INT;
         head.number = (int64_t)head.real;
     }
