@@ -242,8 +242,23 @@ static enum reeve_err decode_unit(const struct input *in, bool bare, void *slot,
     return err;
 }
 
+// The choice that is meant by exactly this text, or NULL.
+static const struct reeve_choice *word_choice(const struct input *in)
+{
+    const struct reeve_choice *choice = in->field->choices;
+    while (choice != NULL && choice->text != NULL && !reeve_str_eq(choice->text, reeve_value_text(in->value))) {
+        choice++;
+    }
+    return choice != NULL && choice->text != NULL ? choice : NULL;
+}
+
 static enum reeve_err decode_duration(const struct input *in, void *slot)
 {
+    const struct reeve_choice *word = word_choice(in);
+    if (word != NULL) {
+        *(int64_t *)slot = word->value;
+        return REEVE_OK;
+    }
     // [payload-1]: a key that names its unit needs none beside the number.
     bool bare = reeve_text_ends(in->key, "_ms");
     int64_t number;

@@ -66,6 +66,11 @@ static struct reeve_value *encode_unit(struct output *out, const void *slot)
     if (is_unset(out, number == 0)) {
         return leave_out(out);
     }
+    for (const struct reeve_choice *word = field->choices; word != NULL && word->text != NULL; word++) {
+        if (word->value == number) {
+            return reeve_value_str(word->text);
+        }
+    }
     // [payload-1]: a key that names its unit carries the bare number.
     if (reeve_text_ends(field->name, "_ms") || reeve_text_ends(field->name, "_bytes")) {
         return reeve_value_int(number);

@@ -138,5 +138,10 @@ const char *reeve_field_expect(const struct reeve_field *field, char buf[REEVE_E
         break;
     }
     append(buf, example_texts[field->type] != NULL ? example_texts[field->type] : "");
+    for (const struct reeve_choice *word = field->choices;
+         field->type == REEVE_FIELD_DURATION && word != NULL && word->text != NULL; word++) {
+        append(buf, ", or ");
+        append(buf, word->text);
+    }
     return buf;
 }

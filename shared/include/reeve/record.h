@@ -23,7 +23,8 @@ enum reeve_field_type {      // C type at .offset
     REEVE_FIELD_REAL,        // double, min..max; accepts whole numbers
     REEVE_FIELD_STR,         // char *, owned, NULL when absent; min..max = length in bytes when max > 0
     REEVE_FIELD_NAME,        // char *, owned, [topic-2]
-    REEVE_FIELD_DURATION,    // int64_t ms, never negative; text with unit; also whole numbers = ms when the key ends in _ms, and 0
+    REEVE_FIELD_DURATION,    // int64_t ms, never negative; text with unit; also whole numbers = ms when the key ends in _ms, and 0;
+                             // .choices = words that stand for a value (forever = 0), whatever the bounds
     REEVE_FIELD_SIZE,        // int64_t bytes, never negative; text with unit or whole number
     REEVE_FIELD_CHOICE,      // int, value of .choices
     REEVE_FIELD_STRV,        // struct reeve_strv; a single string is a list of one; min..max = entries when max > 0
@@ -57,7 +58,7 @@ struct reeve_field {
     size_t offset;
     int64_t min, max;                   // INT REAL DURATION SIZE: bounds, checked when min < max
     const char *preset;                 // default as a person would write it; NULL = zero
-    const struct reeve_choice *choices; // CHOICE
+    const struct reeve_choice *choices; // CHOICE, DURATION
     const struct reeve_record *record;  // RECORD, RECORDS
     const char *alias_of;               // another spelling of that field; everything else is then ignored
     const char *doc;                    // one or two sentences, for the reference page
