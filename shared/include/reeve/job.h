@@ -187,8 +187,8 @@ enum reeve_err reeve_job_report_end(struct reeve_job_report_writer *writer);
 
 // ---- the spec of a queue: queue/<queue>/cmd/apply, and `kind: queue` files ---------------------------------------------
 enum reeve_durability { REEVE_DURABILITY_COMMIT, REEVE_DURABILITY_MEMORY };
-struct reeve_keep { // which ended jobs are kept
-    int64_t age_ms; // 0 = as long as their id is known
+struct reeve_keep { // which ended jobs are kept; never longer than their id is known
+    int64_t age_ms; // 0 = as long as that
     int64_t count;  // 0 = any number
 };
 struct reeve_schedule { // jobs by the clock [job-15]
@@ -199,6 +199,7 @@ struct reeve_schedule { // jobs by the clock [job-15]
     struct reeve_value *job; // as for enqueue, without id
 };
 struct reeve_queue_spec {
+    char *name;              // needed in a file; NULL in a command, whose topic says it
     char *description;
     int durability;          // enum reeve_durability
     int64_t concurrency;     // active jobs at most; 0 = any number
@@ -211,7 +212,7 @@ struct reeve_queue_spec {
     int64_t cancel_grace_ms; // preset 10 s
     int64_t poison_after;    // deaths of a worker with the job in hand; preset 3
     int64_t jobs_max;        // live jobs; enqueue is refused above; preset 2,000,000
-    int64_t bytes_max;       // of live payloads; preset 4 GiB, MEMORY: 256 MiB
+    int64_t bytes_max;       // of live payloads; 0 = not said: reeve_queue_bytes_max()
     struct reeve_keep keep_completed, keep_failed, keep_cancelled; // preset 1 day and 10,000; for ever; 1 day and 10,000
     int64_t id_retention_ms; // preset 30 d; 0 = "forever" [job-10]
     bool job_records;        // publish job/<queue>/<job>
@@ -221,5 +222,6 @@ struct reeve_queue_spec {
 };
 extern const struct reeve_record reeve_queue_spec_record; // checks across fields included
 extern const struct reeve_record reeve_schedule_record;
+int64_t reeve_queue_bytes_max(const struct reeve_queue_spec *spec); // preset 4 GiB, MEMORY: 256 MiB
 
 #endif
