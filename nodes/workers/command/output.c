@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <reeve/codec.h>
+#include <reeve/job.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,7 +71,8 @@ static void read_progress(char *rest, struct output_line *line)
     }
 }
 
-static const struct reeve_limits data_limits = {.bytes_max = OUTPUT_LINE_MAX, .depth_max = 16, .entries_max = 4096};
+static const struct reeve_limits data_limits = {
+    .bytes_max = OUTPUT_LINE_MAX, .depth_max = REEVE_JOB_VALUE_DEPTH_MAX, .entries_max = 4096};
 
 static void read_data(const char *rest, struct output_line *line, struct reeve_why *why)
 {
@@ -253,7 +255,8 @@ static enum reeve_err text_result(const struct output *output, struct reeve_valu
 
 enum reeve_err output_result(const struct output *output, enum output_as as, struct reeve_value **ret)
 {
-    const struct reeve_limits limits = {.bytes_max = output->result_max, .depth_max = 16, .entries_max = 4096};
+    const struct reeve_limits limits = {
+        .bytes_max = output->result_max, .depth_max = REEVE_JOB_VALUE_DEPTH_MAX, .entries_max = 4096};
     *ret = NULL;
     if (as == OUTPUT_AUTO && output->result.len > 0 && !output_is_cut(output) &&
         reeve_json_read(output->result.data, output->result.len, &limits, NULL, ret, NULL) == REEVE_OK) {
