@@ -406,7 +406,7 @@ class Producer:
 
     def show(self, queue, job, timeout=60.0):
         """Everything about one job."""
-        return self.ask(queue, "show", {"ids": [job]}, timeout=timeout)["jobs"][0]
+        return self.ask(queue, "show", {"id": job}, timeout=timeout)
 
     def wait(self, queue, job, timeout=None):
         """The record of the job once it is completed; JobFailed when it failed or was cancelled."""
@@ -631,7 +631,7 @@ class Worker:
                         else "processing" if self._jobs() else "idle")
         return {"epoch": self._epoch, "run": self.run_number, "state": "offline" if offline else "online",
                 "availability": availability, "pid": os.getpid(), "type": self.type, "version": self.version,
-                "capabilities": self.capabilities, "jobs": self._jobs(), "safe_to_stop": True,
+                "capabilities": self.capabilities, "queues": sorted(self._links), "jobs": self._jobs(), "safe_to_stop": True,
                 "work": {"done": self._done, "failed": self._failed},
                 "heartbeat_ms": int(self.heartbeat * 1000), "ttl_ms": int(self.heartbeat * 3000),
                 "started_at": self._started_at, "at": now_ms()}
@@ -689,8 +689,10 @@ class Worker:
                 link.send_again()
             link.manager_epoch, link.got = batch["manager_epoch"], 0
         link.lease = batch.get("lease_ms", 15000) / 1000
-        link.hello = link.hello or bool(batch.get("hello"))
         self._on_ack(link, batch.get("ack", 0))
+        if batch.get("hello"):  # it misses something: the report that answers is followed by all that it has not acknowledged
+            link.hello = True
+            link.send_again()
         for notice in batch.get("abandons", ()):
             self._abandon(link, (notice["id"], notice["attempt"]), notice.get("reason") or "fenced")
         for item in batch.get("jobs", ()):
