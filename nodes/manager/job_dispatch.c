@@ -426,7 +426,9 @@ static bool send_message(struct queues *queues, const struct job_message *messag
                                            .payload = message->bytes,
                                            .payload_len = message->len,
                                            .qos = 1,
-                                           .class = REEVE_BUS_REPLY};
+                                           .class = REEVE_BUS_REPLY,
+                                           .correlation = message->correlation,
+                                           .correlation_len = message->correlation_len};
     struct reeve_why why = {0};
     enum reeve_err err = reeve_bus_publish(queues->manager->bus, &wire, &why);
     if (err != REEVE_OK && err != REEVE_LIMIT) {
@@ -435,12 +437,18 @@ static bool send_message(struct queues *queues, const struct job_message *messag
     return err != REEVE_LIMIT;
 }
 
+static void free_message(struct job_message *message)
+{
+    free(message->correlation);
+    free(message->bytes);
+    free(message);
+}
+
 static void drop_messages(struct job_message **list, struct job_message ***tail)
 {
     while (*list != NULL) {
         struct job_message *next = (*list)->next;
-        free((*list)->bytes);
-        free(*list);
+        free_message(*list);
         *list = next;
     }
     *tail = list;
@@ -451,12 +459,20 @@ static void send_unsent(struct queues *queues)
     while (queues->unsent != NULL && send_message(queues, queues->unsent)) {
         struct job_message *message = queues->unsent;
         queues->unsent = message->next;
-        free(message->bytes);
-        free(message);
+        queues->unsent_len--;
+        free_message(message);
     }
     if (queues->unsent == NULL) {
         queues->unsent_tail = &queues->unsent;
     }
+}
+
+void dispatch_post(struct queues *queues, struct job_message *message)
+{
+    message->next = NULL;
+    *queues->unsent_tail = message;
+    queues->unsent_tail = &message->next;
+    queues->unsent_len++;
 }
 
 void dispatch_settle(struct queues *queues, bool committed)
@@ -465,11 +481,12 @@ void dispatch_settle(struct queues *queues, bool committed)
         drop_messages(&queues->made, &queues->made_tail);
         return;
     }
-    if (queues->made != NULL) {
-        *queues->unsent_tail = queues->made;
-        queues->unsent_tail = queues->made_tail;
-        queues->made = NULL;
-        queues->made_tail = &queues->made;
+    struct job_message *made = queues->made;
+    queues->made = NULL;
+    queues->made_tail = &queues->made;
+    for (struct job_message *next; made != NULL; made = next) {
+        next = made->next;
+        dispatch_post(queues, made);
     }
     send_unsent(queues);
 }
@@ -478,4 +495,5 @@ void dispatch_forget(struct queues *queues)
 {
     drop_messages(&queues->made, &queues->made_tail);
     drop_messages(&queues->unsent, &queues->unsent_tail);
+    queues->unsent_len = 0;
 }

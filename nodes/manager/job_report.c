@@ -193,11 +193,6 @@ static void see_hand(struct link *link, struct reeve_span hand)
         }
         job->text->seen = true;
         job->text->worker_epoch = link->epoch;
-        if (job->link == NULL) { // of a former manager
-            job->link = link;
-            job_list_append(&link->jobs, job);
-            job_dirty(job);
-        }
     }
 }
 
@@ -219,37 +214,6 @@ static void take_back_unseen(struct link *link, int64_t got, bool died)
     }
 }
 
-struct orphans {
-    struct link *link;
-    struct job *jobs[256];
-    size_t len;
-};
-
-static void note_orphan(struct job *job, void *arg)
-{
-    struct orphans *orphans = arg;
-    bool its = job->state == REEVE_JOB_ACTIVE && job->link == NULL && job_queue(job) == orphans->link->queue &&
-               strcmp(job->text->worker, orphans->link->worker) == 0;
-    if (its && orphans->len < REEVE_ARRAY_LEN(orphans->jobs)) {
-        orphans->jobs[orphans->len++] = job;
-    }
-}
-
-// Jobs that a former manager gave it, and that it does not have.
-static void take_back_orphans(struct link *link, bool died)
-{
-    struct orphans orphans = {.link = link};
-    do {
-        orphans.len = 0;
-        for (struct reeve_map_iter it = {0}; reeve_map_next(link->queue->active, &it);) {
-            note_orphan(it.value, &orphans);
-        }
-        for (size_t i = 0; i < orphans.len; i++) {
-            job_lost(orphans.jobs[i], died, "its worker does not have it");
-        }
-    } while (orphans.len == REEVE_ARRAY_LEN(orphans.jobs));
-}
-
 static bool has_new_run(struct link *link)
 {
     const struct fleet *fleet = link->queue->queues->manager->fleet;
@@ -269,7 +233,6 @@ static void greet(struct link *link, const struct reeve_job_report *report)
     link->report_seq = report->seq;
     see_hand(link, report->hand);
     take_back_unseen(link, report->got, died);
-    take_back_orphans(link, died);
     link->queue->stamp++;
 }
 

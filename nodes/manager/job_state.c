@@ -176,35 +176,44 @@ static void wait_for_time(struct job *job)
     queue_timer(queues, job->due_mono);
 }
 
+static void enter_delayed(struct job *job, bool in_front)
+{
+    (void)in_front;
+    if (job->attempt > 0) {
+        hold_key(job); // a retry keeps its place among those of its key
+    }
+    wait_for_time(job);
+}
+
+static void enter_unknown(struct job *job, bool in_front)
+{
+    hold_key(job);
+    if ((job->flags & JOB_FLAG_PARKED) != 0) {
+        return; // somebody has to look after it
+    }
+    if (job->due_mono > reeve_clock_mono_ms()) {
+        wait_for_time(job);
+    } else {
+        enlist(job, in_front);
+    }
+}
+
+static void enter_active(struct job *job, bool in_front)
+{
+    (void)in_front;
+    hold_key(job);
+}
+
 static void enter(struct job *job, bool in_front)
 {
-    switch ((enum reeve_job_state)job->state) {
-    case REEVE_JOB_WAITING:
-        wait_in_line(job, in_front);
-        break;
-    case REEVE_JOB_DELAYED:
-        if (job->attempt > 0) {
-            hold_key(job); // a retry keeps its place among those of its key
-        }
-        wait_for_time(job);
-        break;
-    case REEVE_JOB_UNKNOWN:
-        hold_key(job);
-        if ((job->flags & JOB_FLAG_PARKED) != 0) {
-            break; // somebody has to look after it
-        }
-        if (job->due_mono > reeve_clock_mono_ms()) {
-            wait_for_time(job);
-        } else {
-            enlist(job, in_front);
-        }
-        break;
-    case REEVE_JOB_ACTIVE:
-        hold_key(job);
-        break;
-    default:
-        break;
-    }
+    static void (*const states[REEVE_JOB_STATE_COUNT])(struct job *job, bool in_front) = {
+        [REEVE_JOB_WAITING] = wait_in_line,
+        [REEVE_JOB_DELAYED] = enter_delayed,
+        [REEVE_JOB_ACTIVE] = enter_active,
+        [REEVE_JOB_UNKNOWN] = enter_unknown,
+    };
+    REEVE_ASSERT(states[job->state] != NULL); // what has ended is in no list
+    states[job->state](job, in_front);
 }
 
 void job_restore(struct job *job)
@@ -267,6 +276,7 @@ void job_drop(struct job *job)
     after_forget(queues, job);
     job_body_drop(job);
     job_index_remove(queues->index, job->number);
+    queue->bytes -= job->bytes;
     queue->counts[job->state]--;
     queue->status_dirty = true;
     job->class->jobs--;
@@ -433,28 +443,28 @@ static void timed_out(struct job *job)
     job_failed(job, (struct reeve_span){text, sizeof text - 1}, -1, false);
 }
 
+// Past its timeout and the grace for it, or past a cancel's.
+static void overdue(struct job *job)
+{
+    static const char text[] = "timeout";
+    if ((job->flags & (JOB_FLAG_CANCEL | JOB_FLAG_NO_RETURN)) == JOB_FLAG_CANCEL) {
+        job_lost(job, false, "cancelled, and did not end in time");
+    } else if (job->link != NULL) {
+        timed_out(job);
+    } else {
+        job_failed(job, (struct reeve_span){text, sizeof text - 1}, -1, false);
+    }
+}
+
 void job_due_fired(struct job *job)
 {
-    switch ((enum reeve_job_state)job->state) {
-    case REEVE_JOB_DELAYED:
+    enum reeve_job_state state = (enum reeve_job_state)job->state;
+    job_due_remove(&job_queue(job)->queues->due, job);
+    if (state == REEVE_JOB_DELAYED) {
         job_set(job, REEVE_JOB_WAITING, "its time has come");
-        break;
-    case REEVE_JOB_UNKNOWN:
-        job_due_remove(&job_queue(job)->queues->due, job);
+    } else if (state == REEVE_JOB_UNKNOWN) {
         enlist(job, false);
-        break;
-    case REEVE_JOB_ACTIVE: // past its timeout and the grace for it, or past a cancel's
-        job_due_remove(&job_queue(job)->queues->due, job);
-        if ((job->flags & (JOB_FLAG_CANCEL | JOB_FLAG_NO_RETURN)) == JOB_FLAG_CANCEL) {
-            job_lost(job, false, "cancelled, and did not end in time");
-        } else if (job->link != NULL) {
-            timed_out(job);
-        } else {
-            job_failed(job, (struct reeve_span){"timeout", 7}, -1, false);
-        }
-        break;
-    default:
-        job_due_remove(&job_queue(job)->queues->due, job);
-        break;
+    } else if (state == REEVE_JOB_ACTIVE) {
+        overdue(job);
     }
 }

@@ -6,6 +6,7 @@
 #include "health.h"
 #include "hold.h"
 #include "pool.h"
+#include "queue.h"
 #include "turn.h"
 
 #include <malloc.h>
@@ -60,6 +61,7 @@ static void publish_status(struct manager *manager, bool goodbye)
     reeve_put_int(status, "nodes", nodes);
     reeve_put_int(status, "pools", (int64_t)pools_len(manager->pools));
     reeve_put_int(status, "accounts", (int64_t)accounts_len(manager->accounts));
+    reeve_put_int(status, "queues", (int64_t)queues_len(manager->queues));
     reeve_put_bool(status, "known", fleet_known(manager->fleet));
     reeve_put_bool(status, "fleet_stopped", hold_fleet_stopped(manager->holds));
     reeve_put_bool(status, "global_offline", hold_fleet_offline(manager->holds));
@@ -91,6 +93,7 @@ static void on_session(struct reeve_bus *bus, uint64_t epoch, void *arg)
     health_session(manager->health);
     pools_publish(manager->pools);
     accounts_publish(manager->accounts);
+    queues_publish(manager->queues);
 }
 
 static void on_ready(struct reeve_bus *bus, void *arg)
@@ -99,6 +102,7 @@ static void on_ready(struct reeve_bus *bus, void *arg)
     struct manager *manager = arg;
     manager->ready = true;
     fleet_ready(manager->fleet);
+    queues_ready(manager->queues);
     if (!manager->resumed) {
         manager->resumed = true;
         commands_resume(manager);
@@ -117,6 +121,7 @@ static void on_lost(struct reeve_bus *bus, const struct reeve_why *why, int64_t 
     manager->ready = false;
     fleet_lost(manager->fleet); // also of a session that never was ready: what it had read may be outdated by the next
     turn_forget_records(manager->turn);
+    queues_lost(manager->queues);
     reeve_log(REEVE_LOG_WARNING, "session", "lost=\"%s\" retry_ms=%lld retrying",
               reeve_why_format(why, text, sizeof text), (long long)retry_ms);
 }
@@ -124,7 +129,9 @@ static void on_lost(struct reeve_bus *bus, const struct reeve_why *why, int64_t 
 static void on_room(struct reeve_bus *bus, void *arg)
 {
     (void)bus;
-    turn_room(((struct manager *)arg)->turn);
+    struct manager *manager = arg;
+    queues_room(manager->queues);
+    turn_room(manager->turn);
 }
 
 // ---- other holders of the name, other managers [session-3] [session-7] --------------------------------------------
@@ -280,6 +287,7 @@ static void tick_rooms(struct manager *manager)
     holds_tick(manager->holds);
     pools_tick(manager->pools);
     accounts_tick(manager->accounts);
+    queues_tick(manager->queues);
     manager->tick_ms = (reeve_clock_mono_ns() - began_ns) / 1000000;
 }
 
@@ -363,7 +371,8 @@ static enum reeve_err open_rooms(struct manager *manager, struct reeve_why *why)
     err = err == REEVE_OK ? holds_new(manager, &manager->holds, why) : err;
     err = err == REEVE_OK ? health_new(manager, &manager->health, why) : err;
     err = err == REEVE_OK ? pools_new(manager, &manager->pools, why) : err;
-    return err == REEVE_OK ? accounts_new(manager, &manager->accounts, why) : err;
+    err = err == REEVE_OK ? accounts_new(manager, &manager->accounts, why) : err;
+    return err == REEVE_OK ? queues_new(manager, &manager->queues, why) : err;
 }
 
 static enum reeve_err load_rooms(struct manager *manager, struct reeve_why *why)
@@ -371,7 +380,8 @@ static enum reeve_err load_rooms(struct manager *manager, struct reeve_why *why)
     enum reeve_err err = alarms_load(manager->alarms, why);
     err = err == REEVE_OK ? holds_load(manager->holds, why) : err;
     err = err == REEVE_OK ? pools_load(manager->pools, why) : err;
-    return err == REEVE_OK ? accounts_load(manager->accounts, why) : err;
+    err = err == REEVE_OK ? accounts_load(manager->accounts, why) : err;
+    return err == REEVE_OK ? queues_load(manager->queues, why) : err;
 }
 
 static enum reeve_err open_parts(struct manager *manager, struct reeve_why *why)
@@ -449,7 +459,7 @@ void manager_leave(struct manager *manager)
 
 void manager_done(struct manager *manager)
 {
-    if (manager->turn != NULL && manager->store != NULL && manager->accounts != NULL) {
+    if (manager->turn != NULL && manager->store != NULL && manager->queues != NULL) {
         turn_stop(manager->turn);
     }
     struct reeve_timer *timers[] = {&manager->tick, &manager->soon, &manager->heartbeat, &manager->housekeeping};
@@ -463,6 +473,7 @@ void manager_done(struct manager *manager)
     commands_done(manager);
     reeve_bus_free(manager->bus);
     uv_run(manager->loop, UV_RUN_NOWAIT); // requests end, timers close
+    queues_free(manager->queues);
     accounts_free(manager->accounts);
     pools_free(manager->pools);
     health_free(manager->health);

@@ -8,6 +8,7 @@
 //   hold.h      offline, paused, shut down                   emergency.c stop and start of everything, with counts
 //   health.h    checks and what follows                      alarm.h     what somebody should know until it is over
 //   pool.h      pools and all about them                     account_room.h  accounts
+//   queue.h     job queues (begin with queue_room.h)
 //   orders.h    commands out, to nodes and workers           placement.h autoscale.h cron.h  pure decisions
 //
 // One thread, one loop. A turn: what arrived is applied in memory and written to the store's transaction; at the end of the turn

@@ -16,6 +16,9 @@ void queues_ready(struct queues *queues);    // the session is ready: asks the w
 void queues_tick(struct queues *queues);     // once a second: leases, status, schedules, retention
 // The end of a turn: hands out jobs, writes what changed. Before the commit.
 void queues_turn(struct queues *queues);
+void queues_settle(struct queues *queues, bool committed); // after it: replies and batches leave
+void queues_room(struct queues *queues);     // the bus has room again
+void queues_lost(struct queues *queues);     // the session is over
 bool queues_pending(const struct queues *queues); // something of this turn waits for that
 size_t queues_len(const struct queues *queues);
 

@@ -35,6 +35,7 @@
 #define QUEUE_CLASSES_MAX  1024 // of one queue; jobs that would need more are refused
 #define QUEUE_LINKS_MAX    4096
 #define QUEUE_RATE_MAX     100000
+#define QUEUE_UNSENT_MAX   20000 // messages that wait for room on the bus; above it nothing is taken in
 #define QUEUE_BODIES_BYTES (32u << 20) // bodies kept in memory from enqueue to dispatch, of all queues
 #define JOB_REPEAT_FACTOR  3           // a link is heard of at least so often in its lease
 #define JOB_BATCH_BYTES    (192u << 10) // a batch is closed above this
@@ -65,6 +66,7 @@ struct job {
     struct job_wait *wait;     // dependencies; NULL = none
     int64_t due_mono;    // in the heap: when
     int64_t added_at, run_at, started_at; // wall
+    uint32_t bytes;      // of its body
     uint32_t heap_at;    // place in the heap + 1; 0 = not in it
     uint32_t attempt;
     uint16_t failures;
@@ -148,6 +150,8 @@ struct job_message { // made in this turn, leaves after its commit
     struct job_message *next;
     char *bytes;
     size_t len;
+    char *correlation; // MQTT 5; NULL = none
+    size_t correlation_len;
     char topic[REEVE_TOPIC_SIZE];
 };
 
@@ -206,6 +210,7 @@ struct queues {
     struct link *out;                // links that have something to say
     struct job_message *made, **made_tail;     // of this turn
     struct job_message *unsent, **unsent_tail; // committed, and the bus had no room
+    size_t unsent_len;
     uint64_t assigned;
     struct intake_reply *replies;    // of this turn, job_intake.c
     struct intake_reply *replies_tail;
@@ -274,7 +279,8 @@ bool after_waited_for(const struct queues *queues, int64_t number);
 void after_clear(struct queues *queues);
 
 // ---- job_intake.c ---------------------------------------------------------------------------------------------------
-void intake_delivery(struct queues *queues, struct queue *queue, const struct reeve_delivery *delivery); // topic .../cmd/enqueue
+// topic .../cmd/enqueue; `queue` NULL = there is none of that `name`
+void intake_delivery(struct queues *queues, struct queue *queue, const char *name, const struct reeve_delivery *delivery);
 void intake_settle(struct queues *queues, bool committed); // replies leave
 // A job of our own making (schedules): OK, CONFLICT = its id is known, or what is wrong.
 enum reeve_err intake_job(struct queue *queue, struct reeve_span id, const struct reeve_value *job, struct reeve_why *why);
@@ -294,6 +300,7 @@ void dispatch_want(struct queue *queue); // something changed that may let a job
 void dispatch_run(struct queues *queues);
 void dispatch_abandon(struct link *link, struct reeve_span id, int64_t attempt, const char *reason);
 void dispatch_cancel(struct job *job, const char *reason, int64_t grace_ms);
+void dispatch_post(struct queues *queues, struct job_message *message); // committed: it leaves as soon as the bus has room; taken
 void dispatch_settle(struct queues *queues, bool committed); // batches leave; also again when the bus has room
 void dispatch_forget(struct queues *queues); // what was not sent: the session is over
 bool dispatch_eligible(const struct link *link, const struct job_class *class, bool reconcile);
@@ -302,6 +309,9 @@ bool dispatch_eligible(const struct link *link, const struct job_class *class, b
 struct queue *queue_find(const struct queues *queues, const char *name);
 struct queue *queue_open(struct queues *queues, const char *name, struct reeve_queue_spec *spec, struct reeve_why *why); // takes spec
 void queue_close(struct queue *queue);
+struct reeve_value *queue_document(const struct queue *queue); // as stored: {spec, paused, draining}
+void queue_store(struct queue *queue);                          // in this turn
+enum reeve_err queue_limits_changed(struct queue *queue, struct reeve_why *why); // the ring of the rate fits the spec again
 void queue_timer(struct queues *queues, int64_t due_mono); // look again then
 void queue_change(struct queue *queue, struct job *job, enum reeve_job_state state, struct reeve_span error); // for events and records
 void queue_status_tick(struct queue *queue);

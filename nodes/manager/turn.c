@@ -5,6 +5,7 @@
 #include "account_room.h"
 #include "hold.h"
 #include "pool.h"
+#include "queue.h"
 
 #include <reeve/clock.h>
 #include <reeve/codec.h>
@@ -236,7 +237,8 @@ static enum reeve_err reload(struct manager *manager, struct reeve_why *why)
     if (err == REEVE_OK) {
         err = pools_load(manager->pools, why);
     }
-    return err == REEVE_OK ? accounts_load(manager->accounts, why) : err;
+    err = err == REEVE_OK ? accounts_load(manager->accounts, why) : err;
+    return err == REEVE_OK ? queues_load(manager->queues, why) : err;
 }
 
 static void tell_store(struct turn *turn, bool ok, const struct reeve_why *why)
@@ -286,6 +288,7 @@ void turn_commit(struct turn *turn)
 {
     struct manager *manager = turn->manager;
     struct reeve_why why = {0};
+    queues_turn(manager->queues); // jobs are handed out, their rows written
     struct items said = turn->said;
     bool wrote = store_dirty(manager->store);
     enum reeve_err err = store_commit(manager->store, &why);
@@ -295,6 +298,7 @@ void turn_commit(struct turn *turn)
         tell_store(turn, err == REEVE_OK, &why);
     }
     settle(turn, &said, err == REEVE_OK);
+    queues_settle(manager->queues, err == REEVE_OK);
     free(said.items);
 }
 
@@ -302,7 +306,7 @@ void turn_commit(struct turn *turn)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct turn *turn = prepare->data;
-    while (turn->said.len > 0 || store_dirty(turn->manager->store)) {
+    while (turn->said.len > 0 || store_dirty(turn->manager->store) || queues_pending(turn->manager->queues)) {
         turn_commit(turn);
     }
 }
