@@ -19,15 +19,17 @@ static const char usage[] =
     "\n"
     "  node     a broker, a node daemon, its workers\n"
     "  fleet    a broker, a manager, very many simulated nodes and workers\n"
+    "  jobs     a queue of jobs, alone or beside BullMQ and beanstalkd\n"
     "\n"
     "'reeve-bench SUBJECT --help' tells the options.\n";
 
-static char node_title[] = "reeve-bench node", fleet_title[] = "reeve-bench fleet";
+static char node_title[] = "reeve-bench node", fleet_title[] = "reeve-bench fleet", jobs_title[] = "reeve-bench jobs";
 static const struct subject {
     const char *name;
     char *title; // what getopt_long() and usage errors call it
     int (*run)(int argc, char **argv, const char *bin_dir);
-} subjects[] = {{"node", node_title, bench_node}, {"fleet", fleet_title, bench_fleet}};
+} subjects[] = {
+    {"node", node_title, bench_node}, {"fleet", fleet_title, bench_fleet}, {"jobs", jobs_title, bench_jobs}};
 
 bool read_count(const char *text, int64_t min, int64_t max, int64_t *ret)
 {
@@ -93,6 +95,6 @@ int main(int argc, char **argv)
             return own_folder(bin_dir) ? subjects[i].run(argc - 1, argv + 1, bin_dir) : EXIT_FAILURE;
         }
     }
-    (void)fputs("reeve-bench: what to measure? There are: node, fleet. Try 'reeve-bench --help'.\n", stderr);
+    (void)fputs("reeve-bench: what to measure? There are: node, fleet, jobs. Try 'reeve-bench --help'.\n", stderr);
     return EXIT_USAGE;
 }

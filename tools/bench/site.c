@@ -26,7 +26,8 @@
 #define MOSQUITTO     "/usr/sbin/mosquitto"
 #define MOSQUITTO_PWD "/usr/bin/mosquitto_passwd"
 
-static const char *const usernames[SITE_USER_COUNT] = {"admin", SITE_NODE, "worker", "manager", "viewer", "simulated"};
+static const char *const usernames[SITE_USER_COUNT] = {"admin",  SITE_NODE,   "worker",  "manager",
+                                                       "viewer", "simulated", "producer"};
 
 const char *site_username(enum site_user user)
 {

@@ -10,6 +10,7 @@ enum { EXIT_USAGE = 2 };
 // argv[0] is "reeve-bench SUBJECT". Return the exit code. `bin_dir` = folder of this program and of those it runs.
 int bench_node(int argc, char **argv, const char *bin_dir);
 int bench_fleet(int argc, char **argv, const char *bin_dir);
+int bench_jobs(int argc, char **argv, const char *bin_dir);
 
 // ---- main.c, for reading options ------------------------------------------------------------------------------
 
