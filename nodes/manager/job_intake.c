@@ -205,7 +205,7 @@ static enum reeve_err check_room(const struct queue *queue, const struct reeve_j
     if (live >= queue->spec.jobs_max) {
         return reeve_fail(why, REEVE_LIMIT, "the queue is full: %lld jobs (jobs_max)", (long long)live);
     }
-    if (queue->bytes + (int64_t)spec->raw.len > queue->spec.bytes_max) {
+    if (queue->bytes + (int64_t)spec->raw.len > reeve_queue_bytes_max(&queue->spec)) {
         return reeve_fail(why, REEVE_LIMIT, "the queue is full: %lld bytes (bytes_max)", (long long)queue->bytes);
     }
     return REEVE_OK;
