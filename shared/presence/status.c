@@ -111,6 +111,7 @@ struct reeve_value *reeve_worker_status_value(const struct reeve_worker_status *
     presence_put_text(record, "unsafe_reason", status->safe_to_stop ? NULL : status->unsafe_reason, PRESENCE_TEXT_MAX);
     presence_put_clone(record, "checks", status->checks);
     presence_put_clone(record, "work", status->work);
+    presence_put_clone(record, "queues", status->queues);
     reeve_put_int(record, "heartbeat_ms", status->heartbeat_ms);
     reeve_put_int(record, "ttl_ms", status->ttl_ms);
     presence_put_nonzero(record, "started_at", status->started_at);

@@ -24,6 +24,9 @@ static void tell_program(struct reeve_worker *worker, bool took_work)
 {
     bool takes = takes_work(worker);
     void (*hook)(struct reeve_worker *worker) = takes ? worker->program->resume : worker->program->pause;
+    if (takes != took_work) {
+        worker_jobs_may(worker);
+    }
     if (takes != took_work && hook != NULL) {
         hook(worker);
     }
@@ -53,6 +56,7 @@ static enum reeve_err run_resume(struct reeve_worker *worker, struct reeve_call 
     worker->status.paused = false;
     worker->status.draining = false;
     worker->status.reason[0] = '\0';
+    worker->jobs.drained_asked = false;
     if (worker->calls.drain != NULL) {
         struct reeve_why resumed = {.text = "resumed before it was drained"};
         (void)reeve_call_fail(worker->calls.drain, REEVE_CANCELLED, &resumed); /* always OK */
@@ -102,6 +106,7 @@ static enum reeve_err run_drain(struct reeve_worker *worker, struct reeve_call *
     set_reason(worker->status.reason, call);
     worker->status.draining = true;
     worker->calls.drain = call;
+    worker_jobs_may(worker);
     worker_status_publish(worker);
     if (worker->program->drain == NULL) {
         reeve_worker_drained(worker);
@@ -155,12 +160,16 @@ static enum reeve_err run_describe(struct reeve_worker *worker, struct reeve_cal
     reeve_put_int(result, "started_at", worker->status.started_at);
     reeve_put_str(result, "availability", reeve_availability_text(worker_availability(worker)));
     struct reeve_value *config = worker_config_shown(worker);
+    struct reeve_value *jobs = worker_jobs_stats_value(worker);
     // Each put remembers its failure; reeve_value_built() tells.
     (void)reeve_value_put(result, "commands", reeve_value_clone(worker->status.commands));
     (void)reeve_value_put(result, "builtin", worker_commands_value(worker_builtin));
     (void)reeve_value_put(result, "config", config == NULL ? reeve_value_null() : config);
     (void)reeve_value_put(result, "calls", counters_value(worker));
     (void)reeve_value_put(result, "bus", reeve_bus_stats_value(worker->bus));
+    if (jobs != NULL) {
+        (void)reeve_value_put(result, "jobs", jobs); /* remembered, like the others */
+    }
     if (reeve_value_built(result) != REEVE_OK) {
         reeve_value_free(result);
         return reeve_fail(why, REEVE_NOMEM, "no memory for the answer");

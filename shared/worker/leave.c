@@ -1,5 +1,6 @@
 // Leaving in order: drain, close the program, end the calls, goodbye status, DISCONNECT, exit [session-4].
 //   staying ─SIGTERM, leave()─► draining ─drained, drain_ms over, second signal─► goodbye ─bus stopped─► gone
+// Jobs in hand when drain_ms is over are told to stop and have a short grace of their own before the goodbye.
 // Each step has a longest time, so that a worker always ends by itself before its daemon has to kill it.
 // Must not: publish a goodbye for a name that somebody else holds now [session-7].
 #include "worker.h"
@@ -24,6 +25,7 @@ static void say_goodbye(struct reeve_worker *worker)
     if (worker->program->stop != NULL) {
         worker->program->stop(worker);
     }
+    worker_jobs_goodbye(worker);
     worker_calls_cancel(worker);
     leave->phase = LEAVE_GOODBYE;
     if (!leave->silently) {
@@ -38,6 +40,12 @@ static void on_timer(struct reeve_timer *timer, void *arg)
 {
     struct reeve_worker *worker = arg;
     (void)timer; /* one timer, one purpose */
+    bool in_time = worker->leave.drained || worker->leave.silently || worker->leave.stopping;
+    if (worker->leave.phase == LEAVE_DRAINING && !in_time && worker_jobs_stop(worker)) {
+        worker->leave.stopping = true;
+        reeve_timer_start(&worker->leave.timer, WORKER_JOBS_STOP_MS, 0);
+        return;
+    }
     if (worker->leave.phase == LEAVE_DRAINING && !worker->leave.drained && !worker->leave.silently) {
         reeve_log(REEVE_LOG_WARNING, "leave", "worker=%s not drained in time, ignoring", worker->settings.name);
     }
@@ -66,13 +74,18 @@ void reeve_worker_leave(struct reeve_worker *worker, int exit_code)
     leave->phase = LEAVE_DRAINING;
     leave->exit_code = exit_code;
     worker->status.draining = true;
-    if (worker->program->drain == NULL) {
+    worker_jobs_may(worker);
+    if (worker->program->drain == NULL && worker_jobs_finished(worker)) {
         reeve_worker_drained(worker);
         return;
     }
     worker_status_publish(worker);
     reeve_timer_start(&leave->timer, drain_ms, 0);
-    worker->program->drain(worker);
+    if (worker->program->drain == NULL) {
+        reeve_worker_drained(worker);
+    } else {
+        worker->program->drain(worker);
+    }
 }
 
 void worker_leave_silently(struct reeve_worker *worker, int exit_code)
@@ -101,6 +114,11 @@ void worker_leave_close(struct reeve_worker *worker)
 
 void reeve_worker_drained(struct reeve_worker *worker)
 {
+    bool asked = worker->calls.drain != NULL || worker->leave.phase == LEAVE_DRAINING;
+    worker->jobs.drained_asked = asked && !worker_jobs_finished(worker);
+    if (worker->jobs.drained_asked) {
+        return; // said again when the last report of a job is confirmed
+    }
     if (worker->calls.drain != NULL) {
         (void)reeve_call_done(worker->calls.drain, NULL, NULL); /* always OK */
     }

@@ -173,6 +173,7 @@ static void on_ready(struct reeve_bus *bus, void *arg)
     reeve_log(REEVE_LOG_INFO, "session", "worker=%s epoch=%llu ready", worker->settings.name,
               (unsigned long long)worker->session.epoch);
     worker_notify_ready(worker);
+    worker_jobs_session(worker, true);
 }
 
 static void on_lost(struct reeve_bus *bus, const struct reeve_why *why, int64_t retry_ms, void *arg)
@@ -181,6 +182,7 @@ static void on_lost(struct reeve_bus *bus, const struct reeve_why *why, int64_t 
     char text[sizeof why->place + sizeof why->text];
     char quoted[512];
     (void)bus; /* the worker's */
+    worker_jobs_session(worker, false);
     reeve_log(REEVE_LOG_WARNING, "session", "worker=%s why=%s retry_ms=%lld retrying", worker->settings.name,
               reeve_log_quote(reeve_why_format(why, text, sizeof text), quoted, sizeof quoted), (long long)retry_ms);
 }
@@ -195,8 +197,10 @@ static enum reeve_err subscribe(struct reeve_worker *worker, struct reeve_why *w
         {worker->topics.commands, REEVE_BUS_NO_RETAINED, worker_on_command},
         {worker->topics.lwt, 0, on_own_lwt},
         {worker->topics.status, 0, on_own_status},
+        {worker->topics.job, REEVE_BUS_NO_RETAINED, worker_on_job},
     };
-    for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
+    size_t len = REEVE_ARRAY_LEN(rows) - (worker->program->jobs == NULL ? 1 : 0);
+    for (size_t i = 0; i < len; i++) {
         enum reeve_err err =
             reeve_bus_subscribe(worker->bus, rows[i].filter, 1, rows[i].flags, rows[i].handler, worker, why);
         if (err != REEVE_OK) {

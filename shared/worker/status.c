@@ -24,7 +24,7 @@ enum reeve_availability worker_availability(const struct reeve_worker *worker)
     if (status->paused) {
         return REEVE_AVAILABILITY_PAUSED;
     }
-    return status->jobs > 0 ? REEVE_AVAILABILITY_PROCESSING : REEVE_AVAILABILITY_IDLE;
+    return status->jobs > 0 || worker->jobs.in_hand > 0 ? REEVE_AVAILABILITY_PROCESSING : REEVE_AVAILABILITY_IDLE;
 }
 
 // Of what availability says; NULL where it needs none.
@@ -41,6 +41,7 @@ static struct reeve_value *status_value(const struct reeve_worker *worker, bool 
     const struct worker_status *status = &worker->status;
     REEVE_VALUE_AUTO checks = worker_work_checks_value(&status->work);
     REEVE_VALUE_AUTO work = worker_work_value(&status->work);
+    REEVE_VALUE_AUTO queues = worker_jobs_queues_value(worker);
     struct reeve_worker_status record = {
         .epoch = worker->session.epoch,
         .run = worker->settings.run,
@@ -52,7 +53,7 @@ static struct reeve_value *status_value(const struct reeve_worker *worker, bool 
         .capabilities = &status->capabilities,
         .commands = status->commands,
         .pid = getpid(),
-        .jobs = status->jobs,
+        .jobs = status->jobs + (int64_t)worker->jobs.in_hand,
         .heartbeat_ms = worker->settings.heartbeat_ms,
         .ttl_ms = 3 * worker->settings.heartbeat_ms,
         .started_at = status->started_at,
@@ -61,6 +62,7 @@ static struct reeve_value *status_value(const struct reeve_worker *worker, bool 
         .unsafe_reason = status->unsafe_reason,
         .checks = checks,
         .work = work,
+        .queues = queues,
     };
     return reeve_worker_status_value(&record);
 }
@@ -100,7 +102,7 @@ static void publish_now(struct reeve_worker *worker)
 }
 
 // Publish when `interval_ms` have passed since the last time; what comes until then goes out with it.
-static void publish_within(struct reeve_worker *worker, int64_t interval_ms)
+void worker_status_publish_within(struct reeve_worker *worker, int64_t interval_ms)
 {
     struct worker_status *status = &worker->status;
     if (worker->bus == NULL || status->hanging || worker->leave.phase >= LEAVE_GOODBYE) {
@@ -127,19 +129,19 @@ static void on_timer(struct reeve_timer *timer, void *arg)
 
 void worker_status_publish(struct reeve_worker *worker)
 {
-    publish_within(worker, WORKER_STATUS_INTERVAL_MS);
+    worker_status_publish_within(worker, WORKER_STATUS_INTERVAL_MS);
 }
 
 // What changes with every job goes out with the next heartbeat anyway: it never makes one late.
 void worker_status_publish_work(struct reeve_worker *worker)
 {
     int64_t heartbeat_ms = worker->settings.heartbeat_ms;
-    publish_within(worker, heartbeat_ms < WORKER_WORK_INTERVAL_MS ? heartbeat_ms : WORKER_WORK_INTERVAL_MS);
+    worker_status_publish_within(worker, heartbeat_ms < WORKER_WORK_INTERVAL_MS ? heartbeat_ms : WORKER_WORK_INTERVAL_MS);
 }
 
 void worker_status_repeat(struct reeve_worker *worker)
 {
-    publish_within(worker, WORKER_RENEW_INTERVAL_MS);
+    worker_status_publish_within(worker, WORKER_RENEW_INTERVAL_MS);
 }
 
 void worker_status_goodbye(struct reeve_worker *worker)

@@ -29,6 +29,7 @@ static void make_topics(struct reeve_worker *worker)
     } rows[] = {
         {topics->status, "status"},   {topics->lwt, "lwt"},           {topics->event, "event"},
         {topics->metrics, "metrics"}, {topics->progress, "progress"}, {topics->commands, "cmd/+"},
+        {topics->job, "job"},
     };
     for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
         (void)reeve_topic_make(rows[i].topic, worker->settings.root, "worker/%s/%s/%s", worker->settings.node,
@@ -47,7 +48,7 @@ static enum reeve_err init(struct reeve_worker *worker, struct reeve_why *why)
     worker_notify_init(worker);
     worker->calls.history = history_new();
     if (worker->calls.history == NULL || worker_posts_init(worker) != REEVE_OK ||
-        worker_status_init(worker) != REEVE_OK) {
+        worker_status_init(worker) != REEVE_OK || worker_jobs_init(worker) != REEVE_OK) {
         return reeve_fail(why, REEVE_NOMEM, "no memory to start");
     }
     make_topics(worker);
@@ -67,6 +68,7 @@ static void finish(struct reeve_worker *worker)
 {
     if (worker->loop_made) {
         worker_status_close(worker);
+        worker_jobs_close(worker);
         worker_notify_close(worker);
         worker_session_close(worker);
         worker_leave_close(worker);
@@ -75,6 +77,7 @@ static void finish(struct reeve_worker *worker)
         reeve_signals_free(worker->signals);
         reeve_loop_finish(&worker->loop);
     }
+    worker_jobs_done(worker);
     worker_status_done(worker);
     worker_config_done(worker);
     history_free(worker->calls.history);

@@ -7,12 +7,14 @@
 #include "arguments.h"
 #include "epoch.h"
 #include "history.h"
+#include "jobs.h"
 
 #include <reeve/loop.h>
 #include <reeve/presence.h>
 #include <reeve/worker.h>
 
 #define WORKER_DRAIN_MS_PRESET    5000
+#define WORKER_JOBS_STOP_MS       (JOBS_STOP_GRACE_MS + 500) // their grace, and for the manager to confirm
 #define WORKER_GOODBYE_MS         2000 // longest wait for the goodbye status and DISCONNECT to go out
 #define WORKER_STATUS_INTERVAL_MS 50   // 20 changes a second at most; the newest wins
 #define WORKER_WORK_INTERVAL_MS   2000 // of counters, progress and values, which may change with every job
@@ -52,6 +54,7 @@ struct worker_topics {
     char status[REEVE_TOPIC_SIZE], lwt[REEVE_TOPIC_SIZE], event[REEVE_TOPIC_SIZE];
     char metrics[REEVE_TOPIC_SIZE], progress[REEVE_TOPIC_SIZE];
     char commands[REEVE_TOPIC_SIZE]; // the filter
+    char job[REEVE_TOPIC_SIZE];
 };
 
 struct worker_check { // what the program watches in its own domain
@@ -77,7 +80,7 @@ struct worker_status {        // status.c
     int64_t started_at;
     struct reeve_strv capabilities;
     struct reeve_value *commands; // LIST, as declared
-    int64_t jobs;
+    int64_t jobs; // as the program says; those of queues are beside them
     bool unsafe;
     char unsafe_reason[WORKER_TEXT_SIZE];
     bool paused, draining, offline;
@@ -115,6 +118,7 @@ struct worker_leave { // leave.c
     enum leave_phase phase;
     int exit_code;
     bool drained;
+    bool stopping; // the drain time is over, jobs have been told
     bool silently; // no goodbye status: another holder of the name owns the topic now [session-7]
     struct reeve_timer timer;
 };
@@ -149,6 +153,7 @@ struct reeve_worker {
     struct worker_calls calls;
     struct worker_leave leave;
     struct worker_posts posts;
+    struct worker_jobs jobs;
 };
 
 // config.c
@@ -163,6 +168,7 @@ void worker_config_done(struct reeve_worker *worker);
 enum reeve_err worker_status_init(struct reeve_worker *worker);
 void worker_status_publish(struct reeve_worker *worker); // now, or as soon as damping allows
 void worker_status_publish_work(struct reeve_worker *worker); // the same, damped for what changes all the time
+void worker_status_publish_within(struct reeve_worker *worker, int64_t interval_ms); // damped by so much
 // The same at most once a second: when somebody else wrote on our topic.
 void worker_status_repeat(struct reeve_worker *worker);
 void worker_status_goodbye(struct reeve_worker *worker);

@@ -73,6 +73,7 @@ struct reeve_value *reeve_process_value(const struct reeve_process_record *recor
 //   epoch run state(online|offline) availability reason pid type version capabilities[] commands[] jobs safe_to_stop
 //   unsafe_reason heartbeat_ms ttl_ms started_at at
 //   checks[{name ok value warn fail message}]: what a worker watches in its own domain
+//   queues[]: names of those it takes jobs from
 //   work{done failed progress text progress_at}: counters since its start, the progress (0..1) of the job in hand and when that
 //   was last another
 // state offline = a clean goodbye [session-4]. commands: [{name summary args:[{name type required doc}]}].
@@ -90,6 +91,7 @@ struct reeve_worker_status {
     const char *unsafe_reason;
     const struct reeve_value *checks; // LIST or NULL; borrowed
     const struct reeve_value *work;   // MAP or NULL; borrowed
+    const struct reeve_value *queues; // LIST or NULL; borrowed
 };
 struct reeve_value *reeve_worker_status_value(const struct reeve_worker_status *status);
 

@@ -50,7 +50,8 @@ struct reeve_worker_job_type {
     // Runs on the loop. Ends the job (reeve_job_done and so on) now or later, or returns an error, which is a `retry` with that reason.
     enum reeve_err (*run)(struct reeve_worker *worker, struct reeve_job *job, struct reeve_why *why);
     // It is to end: asked for ("cancelled"), out of time ("timeout"), no longer ours ("fenced", "lease"), or this worker leaves ("stop"). The handler
-    // ends it as soon as it can; after `grace_ms` the SDK does. NULL = it runs to its end, whose report may then be refused.
+    // ends it as soon as it can; after `grace_ms` the SDK reports it as ended, but the handler still has to end it for itself: until then
+    // it takes a slot of `concurrency`, and its memory stays. NULL = it runs to its end, whose report may then be refused.
     void (*cancel)(struct reeve_worker *worker, struct reeve_job *job, const char *reason, int64_t grace_ms);
     // For types that pass a point of no return [job-7]: find out what became of the job from outside, and end it by done, fail, retry
     // (can't tell yet) or reeve_job_not_done(). NULL = this worker reconciles none, and reeve_job_no_return() is refused.
@@ -172,6 +173,7 @@ void reeve_job_set_data(struct reeve_job *job, void *data);
 
 // They end the job: it is not valid after them. `result` is taken (NULL = none). Return OK, so that `return reeve_job_done(...)` reads well.
 enum reeve_err reeve_job_done(struct reeve_job *job, struct reeve_value *result);
+enum reeve_err reeve_job_done_bytes(struct reeve_job *job, const void *msgpack, size_t len); // the result as one msgpack value; copied
 enum reeve_err reeve_job_retry(struct reeve_job *job, const struct reeve_why *why, int64_t delay_ms); // delay < 0: by the job's back-off
 enum reeve_err reeve_job_fail(struct reeve_job *job, const struct reeve_why *why); // for good
 enum reeve_err reeve_job_cancelled(struct reeve_job *job);
