@@ -6,9 +6,11 @@
 #include <reeve/cursor.h>
 #include <reeve/str.h>
 
+#include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct head {
@@ -289,11 +291,14 @@ bool reeve_cursor_null(struct reeve_cursor *cursor)
 struct walk {
     unsigned depth_max;
     size_t values_left;
+    bool known; // all of it was walked before: keys need not be compared again
 };
+
+#define KEYS_SMALL 16 // keys of a map that are compared each with each
 
 static bool value_skip(struct reeve_cursor *cursor, struct walk *walk, unsigned depth);
 
-static bool key_skip(struct reeve_cursor *cursor)
+static bool key_skip(struct reeve_cursor *cursor, struct reeve_span *ret)
 {
     struct head head;
     if (!head_at(cursor, &head)) {
@@ -305,7 +310,85 @@ static bool key_skip(struct reeve_cursor *cursor)
     if (!text_valid(cursor, &head)) {
         return false;
     }
+    *ret = (struct reeve_span){(const char *)head.body, head.len};
     cursor->at = head.body + head.len;
+    return true;
+}
+
+static bool fail_twice(struct reeve_cursor *cursor, const unsigned char *at)
+{
+    return fail_at(cursor, at, REEVE_INVALID, "a key is given twice");
+}
+
+struct key {
+    uint32_t at, len; // of its text in the message, which is of at most 4 GiB
+};
+
+static int compare_keys(const void *a, const void *b, void *data)
+{
+    const struct key *left = a;
+    const struct key *right = b;
+    int order = left->len == right->len
+                    ? memcmp((const char *)data + left->at, (const char *)data + right->at, left->len)
+                    : (left->len > right->len) - (left->len < right->len);
+    return order != 0 ? order : (left->at > right->at) - (left->at < right->at);
+}
+
+// Of a large map that was walked, from its first key: sorted, so that nobody can prepare keys that take long.
+__attribute__((noinline)) static bool keys_differ(struct reeve_cursor *cursor, const struct head *head)
+{
+    struct key keys[4096];
+    struct reeve_cursor again = {.data = cursor->data, .at = head->body, .end = cursor->end};
+    struct walk walk = {.depth_max = UINT_MAX, .values_left = SIZE_MAX, .known = true};
+    REEVE_ASSERT(head->len <= REEVE_ARRAY_LEN(keys));
+    for (size_t i = 0; i < head->len; i++) {
+        struct reeve_span key = {0};
+        bool good = key_skip(&again, &key) && value_skip(&again, &walk, 0);
+        REEVE_ASSERT(good);
+        keys[i] = (struct key){(uint32_t)((const unsigned char *)key.data - cursor->data), (uint32_t)key.len};
+    }
+    qsort_r(keys, head->len, sizeof(keys[0]), compare_keys, (void *)(uintptr_t)cursor->data);
+    for (size_t i = 1; i < head->len; i++) {
+        const char *text = (const char *)cursor->data;
+        if (keys[i].len == keys[i - 1].len && memcmp(text + keys[i].at, text + keys[i - 1].at, keys[i].len) == 0) {
+            return fail_twice(cursor, cursor->data + keys[i].at);
+        }
+    }
+    return true;
+}
+
+static bool map_skip(struct reeve_cursor *cursor, struct walk *walk, const struct head *head, unsigned depth)
+{
+    struct reeve_span keys[KEYS_SMALL];
+    bool compare = !walk->known && head->len <= KEYS_SMALL;
+    for (size_t i = 0; i < head->len; i++) {
+        const unsigned char *at = cursor->at;
+        struct reeve_span key;
+        if (!key_skip(cursor, &key)) {
+            return false;
+        }
+        for (size_t earlier = 0; compare && earlier < i; earlier++) {
+            if (reeve_span_eq(keys[earlier], key)) {
+                return fail_twice(cursor, at);
+            }
+        }
+        if (compare) {
+            keys[i] = key;
+        }
+        if (!value_skip(cursor, walk, depth + 1)) {
+            return false;
+        }
+    }
+    return walk->known || compare || keys_differ(cursor, head);
+}
+
+static bool list_skip(struct reeve_cursor *cursor, struct walk *walk, const struct head *head, unsigned depth)
+{
+    for (size_t i = 0; i < head->len; i++) {
+        if (!value_skip(cursor, walk, depth + 1)) {
+            return false;
+        }
+    }
     return true;
 }
 
@@ -315,12 +398,7 @@ static bool container_skip(struct reeve_cursor *cursor, struct walk *walk, const
         return fail_at(cursor, cursor->at, REEVE_LIMIT, "nested too deep");
     }
     cursor->at = head->body;
-    for (size_t i = 0; i < head->len; i++) {
-        if ((head->kind == REEVE_MAP && !key_skip(cursor)) || !value_skip(cursor, walk, depth + 1)) {
-            return false;
-        }
-    }
-    return true;
+    return head->kind == REEVE_MAP ? map_skip(cursor, walk, head, depth) : list_skip(cursor, walk, head, depth);
 }
 
 static bool value_skip(struct reeve_cursor *cursor, struct walk *walk, unsigned depth)
