@@ -253,6 +253,26 @@ static void numbers_are_whole_or_refused(void **state)
     }
 }
 
+// Text is looked at in words: every byte at every place of a word is judged as it is alone.
+static void utf8_is_judged_the_same_at_every_place(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < 20; at++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            char text[20];
+            memset(text, '~', sizeof text);
+            text[at] = (char)byte;
+            assert_int_equal(reeve_utf8_valid(text, sizeof text), byte > 0 && byte < 0x80);
+        }
+        char text[24];
+        memset(text, 'x', sizeof text);
+        memcpy(text + at, "\xe2\x82\xac", 3);
+        assert_true(reeve_utf8_valid(text, sizeof text));
+        text[at + 1] = '\xff';
+        assert_false(reeve_utf8_valid(text, sizeof text));
+    }
+}
+
 static void utf8_is_checked_to_its_end(void **state)
 {
     (void)state;
@@ -300,6 +320,7 @@ int main(void)
         cmocka_unit_test(comparing_strings),
         cmocka_unit_test(numbers_are_whole_or_refused),
         cmocka_unit_test(utf8_is_checked_to_its_end),
+        cmocka_unit_test(utf8_is_judged_the_same_at_every_place),
         cmocka_unit_test(lists_own_what_they_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
