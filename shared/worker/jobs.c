@@ -393,8 +393,6 @@ enum reeve_err worker_jobs_init(struct reeve_worker *worker)
     }
     jobs->open = true;
     jobs->send = send_by_bus;
-    pack_types(&jobs->types, worker->program->jobs, false);
-    pack_types(&jobs->reconciles, worker->program->jobs, true);
     reeve_timer_init(&worker->loop, &jobs->timer, on_timer, worker);
     // Both: what the poll brings is followed by `check`, what timers bring by `prepare`. Neither can fail.
     (void)uv_prepare_init(&worker->loop, &jobs->prepare);
@@ -403,6 +401,16 @@ enum reeve_err worker_jobs_init(struct reeve_worker *worker)
     (void)uv_check_start(&jobs->check, on_check);
     unref((uv_handle_t *)&jobs->prepare, worker);
     unref((uv_handle_t *)&jobs->check, worker);
+    return REEVE_OK;
+}
+
+enum reeve_err worker_jobs_declare(struct reeve_worker *worker)
+{
+    struct worker_jobs *jobs = &worker->jobs;
+    if (jobs->open) {
+        pack_types(&jobs->types, worker->program->jobs, false);
+        pack_types(&jobs->reconciles, worker->program->jobs, true);
+    }
     return jobs->types.err == REEVE_OK ? jobs->reconciles.err : jobs->types.err;
 }
 

@@ -168,6 +168,7 @@ struct worker_jobs {
 
 // jobs.c: links, the turn, what the rest of the SDK asks for
 enum reeve_err worker_jobs_init(struct reeve_worker *worker);
+enum reeve_err worker_jobs_declare(struct reeve_worker *worker); // the types, once the program has started
 void worker_jobs_touch(struct reeve_worker *worker);
 void worker_jobs_turn(struct reeve_worker *worker); // whatever is to be done by now
 void worker_jobs_session(struct reeve_worker *worker, bool ready);

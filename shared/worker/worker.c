@@ -61,6 +61,9 @@ static enum reeve_err start(struct reeve_worker *worker, struct reeve_why *why)
     if (err == REEVE_OK && worker->program->start != NULL) {
         err = worker->program->start(worker, why);
     }
+    if (err == REEVE_OK) {
+        err = worker_jobs_declare(worker);
+    }
     return err == REEVE_OK ? worker_session_open(worker, why) : err;
 }
 

@@ -64,7 +64,9 @@ struct reeve_worker_program {
     const char *summary;  // for --help
     const char *const *capabilities; // NULL-terminated; more by reeve_worker_capability_add()
     const struct reeve_worker_command *commands; // ends with name NULL
-    const struct reeve_worker_job_type *jobs; // ends with type NULL; NULL = takes none. Queues by reeve_worker_serve()
+    // Ends with type NULL; NULL = takes none. Queues by reeve_worker_serve(). Read after `start`, which may still fill it in from
+    // the configuration; later it stays as it is.
+    const struct reeve_worker_job_type *jobs;
     const struct reeve_record *config_record; // configuration decoded into `config_size` bytes; NULL = as a tree only
     // All optional.
     enum reeve_err (*start)(struct reeve_worker *worker, struct reeve_why *why); // before connecting; failure = exit 1

@@ -167,7 +167,7 @@ int bench_setup(void **state)
     (void)snprintf(worker->settings.node, sizeof worker->settings.node, "alpha");          /* fits */
     (void)snprintf(worker->settings.name, sizeof worker->settings.name, "mm-1");           /* fits */
     worker_leave_init(worker);
-    if (worker_jobs_init(worker) != REEVE_OK) {
+    if (worker_jobs_init(worker) != REEVE_OK || worker_jobs_declare(worker) != REEVE_OK) {
         return -1;
     }
     worker->jobs.send = take_report;
