@@ -284,6 +284,15 @@ bool worker_jobs_finished(const struct reeve_worker *worker)
     return true;
 }
 
+static void stop_running(struct job_link *link)
+{
+    struct reeve_job *next;
+    for (struct reeve_job *job = link->running.first; job != NULL; job = next) {
+        next = job->next; // of the others a handler ends none from here
+        job_cancel(job, JOB_CAUSE_STOP, JOBS_STOP_GRACE_MS);
+    }
+}
+
 bool worker_jobs_stop(struct reeve_worker *worker)
 {
     struct worker_jobs *jobs = &worker->jobs;
@@ -293,19 +302,17 @@ bool worker_jobs_stop(struct reeve_worker *worker)
     jobs->stopping = true;
     jobs->drained_asked = true;
     for (size_t i = 0; i < REEVE_WORKER_QUEUES_MAX; i++) {
-        struct reeve_job *next;
-        for (struct reeve_job *job = jobs->links[i].running.first; job != NULL; job = next) {
-            next = job->next;
-            job_cancel(job, JOB_CAUSE_STOP, JOBS_STOP_GRACE_MS);
-        }
+        stop_running(&jobs->links[i]);
     }
     worker_jobs_touch(worker);
     return true;
 }
 
+// What was not told to stop yet is told now: it is the last thing its handler hears.
 static void end_all(struct job_link *link)
 {
     jobs_release_waiting(link);
+    stop_running(link);
     while (link->running.first != NULL) {
         struct reeve_job *job = link->running.first;
         bool cancelled = job->cause == JOB_CAUSE_CANCELLED;

@@ -1,6 +1,6 @@
 // A worker in C: a table of commands, a table of configuration, a main of one line. The SDK does the rest.
 // This file is the example of docs/worker-sdk.md.
-// Must not: grow; what a command needs beyond a few lines is in load.c, work.c and fault.c.
+// Must not: grow; what a command needs beyond a few lines is in load.c, work.c, fault.c and jobs.c.
 #include "probe.h"
 
 #include <reeve/log.h>
@@ -98,6 +98,30 @@ static const struct reeve_worker_command commands[] = {
 
 // ---- configuration: decoded and checked by this table, at start and with the command `configure` ------------------
 
+static const struct reeve_field queue_fields[] = {
+    {.name = "queue",
+     .type = REEVE_FIELD_NAME,
+     .flags = REEVE_FIELD_REQUIRED,
+     .offset = offsetof(struct probe_queue, queue),
+     .doc = "Its name."},
+    {.name = "concurrency",
+     .type = REEVE_FIELD_INT,
+     .offset = offsetof(struct probe_queue, concurrency),
+     .min = 1,
+     .max = 1000,
+     .preset = "1",
+     .doc = "Jobs that run at the same time."},
+    {.name = "prefetch",
+     .type = REEVE_FIELD_INT,
+     .offset = offsetof(struct probe_queue, prefetch),
+     .min = -1,
+     .max = 1000,
+     .preset = "0",
+     .doc = "Jobs that wait here beside them; 0 = as many as run, -1 = none."},
+};
+static const struct reeve_record queue_record =
+    REEVE_RECORD("queue", struct probe_queue, queue_fields, "A queue whose jobs the probe does.");
+
 static const struct reeve_field config_fields[] = {
     {.name = "tick",
      .type = REEVE_FIELD_DURATION,
@@ -117,6 +141,17 @@ static const struct reeve_field config_fields[] = {
      .flags = REEVE_FIELD_SECRET,
      .offset = offsetof(struct probe_config, account),
      .doc = "Settings of the account that it runs for: logged, without its secrets."},
+    {.name = "queues",
+     .type = REEVE_FIELD_RECORDS,
+     .offset = offsetof(struct probe_config, queues),
+     .record = &queue_record,
+     .min = 0,
+     .max = REEVE_WORKER_QUEUES_MAX,
+     .doc = "Queues whose jobs it takes, from its start on."},
+    {.name = "jobs_file",
+     .type = REEVE_FIELD_STR,
+     .offset = offsetof(struct probe_config, jobs_file),
+     .doc = "Where each run of a job is written down, a JSON object a line."},
 };
 static const struct reeve_record config_record =
     REEVE_RECORD("probe", struct probe_config, config_fields, "Configuration of reeve-worker-probe.");
@@ -141,13 +176,12 @@ static void tick(struct reeve_timer *timer, void *arg)
 static enum reeve_err start(struct reeve_worker *worker, struct reeve_why *why)
 {
     const struct probe_config *config = reeve_worker_config(worker);
-    (void)why; /* can't fail */
     probe_account(config->account);
     reeve_timer_init(reeve_worker_loop(worker), &ticker, tick, worker);
     if (config->tick_ms > 0) {
         reeve_timer_start(&ticker, config->tick_ms, 0);
     }
-    return REEVE_OK;
+    return probe_jobs_start(worker, config, why);
 }
 
 static enum reeve_err configure(struct reeve_worker *worker, const void *next, const struct reeve_value *tree,
@@ -181,6 +215,7 @@ int main(int argc, char **argv)
         .summary = "does on purpose what workers do by accident, for tests and diagnosis",
         .capabilities = capabilities,
         .commands = commands,
+        .jobs = probe_job_types,
         .config_record = &config_record,
         .start = start,
         .configure = configure,
