@@ -10,6 +10,10 @@
     "number,queue,class,state,flags,priority,attempt,failures,deaths,reconciles,added_at,run_at,started_at,"           \
     "after_left,key,worker,worker_epoch"
 #define ENDED_EACH "SELECT place," ENDED_COLUMNS " FROM job_ended WHERE place>=?1 AND place<=?2 ORDER BY place DESC"
+// A run: rows of job_ended that lie side by side.
+#define NUMBER_MASK    "70368744177663"
+#define NUMBERS_OF_RUN "(SELECT place&" NUMBER_MASK " FROM job_ended WHERE place>=?1 AND place<=?2)"
+static_assert(JOB_NUMBER_MAX == 70368744177663 && JOB_NOTE_BITS == 2, "as in the statements");
 
 static const char *const statement_sql[] = {
     [JOB_QUEUE_PUT] = "INSERT OR REPLACE INTO job_queue(number,name,number_max,completed,failed,cancelled,past)"
@@ -20,11 +24,14 @@ static const char *const statement_sql[] = {
     [JOB_CLASS_EACH] = "SELECT number,queue,type,requires FROM job_class ORDER BY number",
     [JOB_ID_ADD] = "INSERT OR IGNORE INTO job_id(id,queue,number) VALUES(?1,?2,?3)",
     [JOB_ID_FIND] = "SELECT number FROM job_id WHERE id=?1 AND queue=?2",
-    [JOB_ID_REMOVE] = "DELETE FROM job_id WHERE id=(SELECT id FROM job_past WHERE place=?1) AND queue=?2",
+    [JOB_ID_REMOVE_RUN] = "DELETE FROM job_id WHERE id IN(SELECT id FROM job_past WHERE place>=?1 AND place<=?2)"
+                          " AND queue=?3",
     [JOB_BODY_ADD] = "INSERT INTO job_body(number,queue,digest,id,raw) VALUES(?1,?2,?3,?4,?5)",
     [JOB_BODY_GET] = "SELECT digest,id,raw FROM job_body WHERE number=?1",
     [JOB_BODY_QUEUE] = "SELECT queue FROM job_body WHERE number=?1",
     [JOB_BODY_REMOVE] = "DELETE FROM job_body WHERE number=?1",
+    [JOB_BODY_REMOVE_DENSE] = "DELETE FROM job_body WHERE number>=?1 AND number<=?2",
+    [JOB_BODY_REMOVE_RUN] = "DELETE FROM job_body WHERE number IN" NUMBERS_OF_RUN,
     [JOB_PUT] = "INSERT OR REPLACE INTO job(" LIVE_COLUMNS ")"
                 " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
     [JOB_REMOVE] = "DELETE FROM job WHERE number=?1",
@@ -33,24 +40,28 @@ static const char *const statement_sql[] = {
                       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
     [JOB_ENDED_GET] = "SELECT place," ENDED_COLUMNS " FROM job_ended WHERE place IN(?1,?2,?3)",
     [JOB_ENDED_REMOVE] = "DELETE FROM job_ended WHERE place=?1",
+    [JOB_ENDED_REMOVE_RUN] = "DELETE FROM job_ended WHERE place>=?1 AND place<=?2",
     [JOB_ENDED_EACH] = ENDED_EACH,
     [JOB_ENDED_EACH_2] = ENDED_EACH,
     [JOB_ENDED_EACH_3] = ENDED_EACH,
-    [JOB_ENDED_OLDEST] = "SELECT place,ended_at FROM job_ended WHERE place>=?1 AND place<=?2 ORDER BY place LIMIT ?3",
-    [JOB_PAST_FROM_ENDED] = "INSERT OR REPLACE INTO job_past(place,state,ended_at,digest,id)"
-                            " SELECT ?1,?2,e.ended_at,b.digest,b.id FROM job_ended e,job_body b"
-                            " WHERE e.place=?3 AND b.number=?4",
-    [JOB_PAST_FROM_BODY] = "INSERT OR REPLACE INTO job_past(place,state,ended_at,digest,id)"
-                           " SELECT ?1,?2,?3,digest,id FROM job_body WHERE number=?4",
-    [JOB_PAST_GET] = "SELECT state,ended_at,digest,id FROM job_past WHERE place=?1",
-    [JOB_PAST_REMOVE] = "DELETE FROM job_past WHERE place=?1",
-    [JOB_PAST_OLDEST] = "SELECT place,ended_at FROM job_past WHERE place>=?1 AND place<=?2 ORDER BY place LIMIT ?3",
+    [JOB_ENDED_OLDEST] = "SELECT place,ended_at FROM job_ended WHERE place>=?1 AND place<=?2 ORDER BY place",
+    [JOB_PAST_FROM_RUN] =
+        "INSERT OR REPLACE INTO job_past(place,state,attempt,ended_at,digest,id)"
+        " SELECT b.queue<<46|b.number,?3,e.attempt,e.ended_at,b.digest,b.id"
+        " FROM job_ended e CROSS JOIN job_body b ON b.number=e.place&" NUMBER_MASK " WHERE e.place>=?1 AND e.place<=?2",
+    [JOB_PAST_FROM_BODY] = "INSERT OR REPLACE INTO job_past(place,state,attempt,ended_at,digest,id)"
+                           " SELECT ?1,?2,?5,?3,digest,id FROM job_body WHERE number=?4",
+    [JOB_PAST_GET] = "SELECT state,ended_at,digest,id,attempt FROM job_past WHERE place=?1",
+    [JOB_PAST_REMOVE_RUN] = "DELETE FROM job_past WHERE place>=?1 AND place<=?2",
+    [JOB_PAST_OLDEST] = "SELECT place,ended_at FROM job_past WHERE place>=?1 AND place<=?2 ORDER BY place",
     [JOB_STARTS] = "SELECT started_at FROM (SELECT started_at FROM job WHERE queue=?1 AND started_at>=?2"
                    " UNION ALL SELECT started_at FROM job_ended WHERE place>=?3 AND place<=?4 AND started_at>=?2)"
                    " ORDER BY started_at DESC LIMIT ?5",
     [JOB_NOTE_PUT] = "INSERT OR REPLACE INTO job_note(place,data) VALUES(?1,?2)",
     [JOB_NOTE_GET] = "SELECT data FROM job_note WHERE place=?1",
     [JOB_NOTES_REMOVE] = "DELETE FROM job_note WHERE place>=?1 AND place<=?2",
+    [JOB_NOTES_REMOVE_RUN] = "DELETE FROM job_note WHERE place IN(SELECT (place&" NUMBER_MASK ")*4+column1"
+                             " FROM job_ended,(VALUES(0),(1),(2),(3)) WHERE place>=?1 AND place<=?2)",
     [JOB_AFTER_PUT] = "INSERT OR IGNORE INTO job_after(awaited,number) VALUES(?1,?2)",
     [JOB_AFTER_MET] = "DELETE FROM job_after WHERE awaited=?1",
     [JOB_AFTER_OF] = "DELETE FROM job_after WHERE number=?1",
@@ -536,6 +547,7 @@ static enum reeve_err put_past(struct job_store *jobs, const struct job_ended_ro
     sqlite3_bind_int64(stmt, 2, (int64_t)row->state);
     sqlite3_bind_int64(stmt, 3, row->ended_at);
     sqlite3_bind_int64(stmt, 4, row->number);
+    sqlite3_bind_int64(stmt, 5, row->attempt);
     enum reeve_err err = job_store_write(jobs, JOB_PAST_FROM_BODY, why);
     return err == REEVE_OK ? remove_body(jobs, row->number, why) : err;
 }
@@ -572,29 +584,6 @@ enum reeve_err job_store_end(struct job_store *jobs, const struct job_ended_row 
     }
     of->past++;
     return put_past(jobs, row, why);
-}
-
-enum reeve_err job_store_retire(struct job_store *jobs, int64_t queue, enum reeve_job_state state, int64_t number,
-                                struct reeve_why *why)
-{
-    struct job_queue *of = job_store_queue_of(jobs, queue);
-    REEVE_ASSERT(of != NULL);
-    sqlite3_stmt *stmt = jobs->statements[JOB_PAST_FROM_ENDED];
-    sqlite3_bind_int64(stmt, 1, job_past_place(queue, number));
-    sqlite3_bind_int64(stmt, 2, (int64_t)state);
-    sqlite3_bind_int64(stmt, 3, job_ended_place(queue, state, number));
-    sqlite3_bind_int64(stmt, 4, number);
-    enum reeve_err err = job_store_write(jobs, JOB_PAST_FROM_ENDED, why);
-    if (err == REEVE_OK) {
-        err = remove_ended(jobs, job_ended_place(queue, state, number), why);
-    }
-    if (err != REEVE_OK) {
-        return err;
-    }
-    of->ended[state - REEVE_JOB_COMPLETED]--;
-    of->past++;
-    of->changed = true;
-    return remove_body(jobs, number, why);
 }
 
 enum reeve_err job_store_revive(struct job_store *jobs, const struct job_row *row, struct reeve_why *why)

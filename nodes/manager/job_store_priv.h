@@ -35,30 +35,34 @@ enum job_statement {
     JOB_CLASS_EACH,
     JOB_ID_ADD,
     JOB_ID_FIND,
-    JOB_ID_REMOVE,
+    JOB_ID_REMOVE_RUN,
     JOB_BODY_ADD,
     JOB_BODY_GET,
     JOB_BODY_QUEUE,
     JOB_BODY_REMOVE,
+    JOB_BODY_REMOVE_DENSE,
+    JOB_BODY_REMOVE_RUN,
     JOB_PUT,
     JOB_REMOVE,
     JOB_EACH,
     JOB_ENDED_PUT,
     JOB_ENDED_GET,
     JOB_ENDED_REMOVE,
+    JOB_ENDED_REMOVE_RUN,
     JOB_ENDED_EACH, // one per slot
     JOB_ENDED_EACH_2,
     JOB_ENDED_EACH_3,
     JOB_ENDED_OLDEST,
-    JOB_PAST_FROM_ENDED,
+    JOB_PAST_FROM_RUN,
     JOB_PAST_FROM_BODY,
     JOB_PAST_GET,
-    JOB_PAST_REMOVE,
+    JOB_PAST_REMOVE_RUN,
     JOB_PAST_OLDEST,
     JOB_STARTS,
     JOB_NOTE_PUT,
     JOB_NOTE_GET,
     JOB_NOTES_REMOVE,
+    JOB_NOTES_REMOVE_RUN,
     JOB_AFTER_PUT,
     JOB_AFTER_MET,
     JOB_AFTER_OF,
@@ -77,6 +81,7 @@ struct job_queue {
     int64_t ended[JOB_SLOTS]; // retained
     int64_t past;
     int64_t at[JOB_SLOTS + 1]; // where the next search for what is too old goes on: places of job_ended, of job_past
+    int64_t looked_at;         // when it was searched last; wall ms
     bool changed;              // in this turn
 };
 
@@ -124,9 +129,6 @@ void job_store_read_done(struct job_store *jobs);
 enum reeve_err job_store_write(struct job_store *jobs, enum job_statement id, struct reeve_why *why);
 enum reeve_err job_store_fail(struct job_store *jobs, int rc, const char *what, struct reeve_why *why);
 struct job_queue *job_store_queue_of(struct job_store *jobs, int64_t number); // NULL = none
-// An ended job is retained no longer: its row of `job_ended` has to be there.
-enum reeve_err job_store_retire(struct job_store *jobs, int64_t queue, enum reeve_job_state state, int64_t number,
-                                struct reeve_why *why);
 
 static inline void job_bind_text(sqlite3_stmt *stmt, int column, struct reeve_span text)
 {

@@ -232,6 +232,7 @@ static enum reeve_err ended_in_past(struct job_store *jobs, int64_t queue, int64
     *ret = (struct job_ended_row){.number = number,
                                   .queue = queue,
                                   .state = (enum reeve_job_state)state,
+                                  .attempt = sqlite3_column_int64(stmt, 4),
                                   .ended_at = sqlite3_column_int64(stmt, 1)};
     return REEVE_OK;
 }

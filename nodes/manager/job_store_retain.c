@@ -5,16 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MIN 512 // rows that are looked at in a call whatever `rows_max` is, so that a search goes on
+#define LOOKS_FREE   16 // rows that may stay, looked at in every call
+#define LOOKS_PER_MS 20 // and more, by the time since the last call: about 1 ms of each second
+#define LOOKS_MAX    4096
 
 struct sweep {
     struct job_store *jobs;
     const struct job_retention *rule;
     struct job_queue *queue;
-    int64_t rows; // done
-    int64_t *places;
-    size_t places_max;
+    int64_t rows;  // done
+    int64_t looks; // left
     struct reeve_why *why;
+};
+
+// Rows side by side in a table that go together.
+struct run {
+    int64_t first, last; // places
+    int64_t len;         // 0 = none
 };
 
 static int64_t room(const struct sweep *sweep)
@@ -22,41 +29,91 @@ static int64_t room(const struct sweep *sweep)
     return sweep->rule->rows_max > sweep->rows ? sweep->rule->rows_max - sweep->rows : 0;
 }
 
-// The first `limit` places of [first, last] whose row ended at `until` or before; *ret_next is where to go on, 0 = at
-// the end. A row that may stay is only looked at.
-static enum reeve_err collect(struct sweep *sweep, enum job_statement id, int64_t first, int64_t last, int64_t until,
-                              int64_t limit, size_t *ret_len, int64_t *ret_next)
+// The next run behind *place, up to `last`, of rows that ended at `until` or before, at most `limit`. *place is where
+// to go on. A row that may stay costs a look.
+static enum reeve_err find_run(struct sweep *sweep, enum job_statement id, int64_t *place, int64_t last, int64_t until,
+                               int64_t limit, struct run *ret)
 {
     sqlite3_stmt *stmt = sweep->jobs->statements[id];
-    int64_t looks = limit > LOOK_MIN ? limit : LOOK_MIN;
-    size_t len = 0;
-    int64_t next = 0;
+    struct run run = {0};
     int rc = SQLITE_DONE;
-    limit = limit < (int64_t)sweep->places_max ? limit : (int64_t)sweep->places_max;
-    sqlite3_bind_int64(stmt, 1, first);
+    sqlite3_bind_int64(stmt, 1, *place);
     sqlite3_bind_int64(stmt, 2, last);
-    sqlite3_bind_int64(stmt, 3, looks);
-    while ((int64_t)len < limit && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        next = sqlite3_column_int64(stmt, 0) + 1;
+    while (run.len < limit && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        *place = sqlite3_column_int64(stmt, 0) + 1;
         if (sqlite3_column_int64(stmt, 1) <= until) {
-            sweep->places[len++] = next - 1;
+            run.first = run.len == 0 ? *place - 1 : run.first;
+            run.last = *place - 1;
+            run.len++;
+            continue;
         }
-        looks--;
+        if (run.len > 0 || sweep->looks <= 0) {
+            break;
+        }
+        sweep->looks--;
     }
+    *place = rc == SQLITE_DONE && run.len < limit ? INT64_MAX : *place;
     enum reeve_err err =
         rc == SQLITE_ROW || rc == SQLITE_DONE ? REEVE_OK : job_store_fail(sweep->jobs, rc, "read", sweep->why);
     sqlite3_reset(stmt);
-    *ret_len = len;
-    *ret_next = rc == SQLITE_DONE && looks > 0 ? 0 : next;
+    *ret = run;
     return err == REEVE_OK ? err : store_turn_break(sweep->jobs->store, err, sweep->why);
 }
 
-static enum reeve_err retire_all(struct sweep *sweep, enum reeve_job_state state, size_t len)
+// ---- ended jobs whose body, result and notes go -------------------------------------------------------------------
+
+static enum reeve_err write_run(struct job_store *jobs, enum job_statement id, int64_t first, int64_t last,
+                                struct reeve_why *why)
 {
+    sqlite3_bind_int64(jobs->statements[id], 1, first);
+    sqlite3_bind_int64(jobs->statements[id], 2, last);
+    return job_store_write(jobs, id, why);
+}
+
+static enum reeve_err remove_bodies(struct job_store *jobs, const struct run *run, struct reeve_why *why)
+{
+    int64_t first = run->first & JOB_NUMBER_MAX;
+    int64_t last = run->last & JOB_NUMBER_MAX;
+    if (last - first + 1 == run->len) { // no other queue's job is between them
+        return write_run(jobs, JOB_BODY_REMOVE_DENSE, first, last, why);
+    }
+    return write_run(jobs, JOB_BODY_REMOVE_RUN, run->first, run->last, why);
+}
+
+static enum reeve_err retire(struct job_store *jobs, struct job_queue *queue, enum reeve_job_state state,
+                             const struct run *run, struct reeve_why *why)
+{
+    sqlite3_bind_int64(jobs->statements[JOB_PAST_FROM_RUN], 3, (int64_t)state);
+    enum reeve_err err = write_run(jobs, JOB_PAST_FROM_RUN, run->first, run->last, why);
+    if (err == REEVE_OK) {
+        err = remove_bodies(jobs, run, why);
+    }
+    if (err == REEVE_OK && jobs->notes) {
+        err = write_run(jobs, JOB_NOTES_REMOVE_RUN, run->first, run->last, why);
+    }
+    if (err == REEVE_OK) {
+        err = write_run(jobs, JOB_ENDED_REMOVE_RUN, run->first, run->last, why);
+    }
+    queue->ended[state - REEVE_JOB_COMPLETED] -= run->len;
+    queue->past += run->len;
+    queue->changed = true;
+    return err;
+}
+
+// Runs from *place on, as long as there is room.
+static enum reeve_err retire_from(struct sweep *sweep, enum reeve_job_state state, int64_t *place, int64_t until,
+                                  int64_t limit)
+{
+    int64_t last = job_ended_place(sweep->rule->queue, state, JOB_NUMBER_MAX);
+    struct run run = {.len = 1};
     enum reeve_err err = REEVE_OK;
-    for (size_t i = 0; i < len && err == REEVE_OK; i++) {
-        err = job_store_retire(sweep->jobs, sweep->rule->queue, state, sweep->places[i] & JOB_NUMBER_MAX, sweep->why);
-        sweep->rows++;
+    while (err == REEVE_OK && run.len > 0 && limit > 0 && *place <= last) {
+        err = find_run(sweep, JOB_ENDED_OLDEST, place, last, until, limit, &run);
+        if (err == REEVE_OK && run.len > 0) {
+            err = retire(sweep->jobs, sweep->queue, state, &run, sweep->why);
+        }
+        sweep->rows += run.len;
+        limit -= run.len;
     }
     return err;
 }
@@ -71,73 +128,58 @@ static int64_t until_of(const struct job_retention *rule, int64_t age_ms)
 static enum reeve_err too_many(struct sweep *sweep, enum reeve_job_state state, const struct reeve_keep *keep)
 {
     int64_t more = keep->count > 0 ? sweep->queue->ended[state - REEVE_JOB_COMPLETED] - keep->count : 0;
-    int64_t limit = more < room(sweep) ? more : room(sweep);
-    enum reeve_err err = REEVE_OK;
-    while (limit > 0 && err == REEVE_OK) {
-        size_t len = 0;
-        int64_t next = 0;
-        err = collect(sweep, JOB_ENDED_OLDEST, job_ended_place(sweep->rule->queue, state, 0),
-                      job_ended_place(sweep->rule->queue, state, JOB_NUMBER_MAX), INT64_MAX, limit, &len, &next);
-        if (err != REEVE_OK || len == 0) {
-            return err;
-        }
-        err = retire_all(sweep, state, len);
-        limit -= (int64_t)len;
-    }
-    return err;
+    int64_t place = job_ended_place(sweep->rule->queue, state, 0);
+    return retire_from(sweep, state, &place, INT64_MAX, more < room(sweep) ? more : room(sweep));
 }
 
-// Rows lie by number, and a job that was added early may have ended late: so the search for what is too old goes
-// through all of them, by and by, and from the first row in each call, where most of it is.
+// Rows lie by number, and a job that was added early may have ended late. So the search for what is too old looks at
+// the first rows in each call, where most of it is, and goes through all others by and by.
 static enum reeve_err too_old(struct sweep *sweep, enum reeve_job_state state, const struct reeve_keep *keep)
 {
-    const struct job_retention *rule = sweep->rule;
     int64_t *at = &sweep->queue->at[state - REEVE_JOB_COMPLETED];
-    int64_t first = job_ended_place(rule->queue, state, 0);
-    int64_t last = job_ended_place(rule->queue, state, JOB_NUMBER_MAX);
-    int64_t until = until_of(rule, keep->age_ms);
-    if (until == INT64_MIN || room(sweep) == 0) {
+    int64_t first = job_ended_place(sweep->rule->queue, state, 0);
+    int64_t place = first;
+    int64_t until = until_of(sweep->rule, keep->age_ms);
+    int64_t looks = sweep->looks;
+    if (until == INT64_MIN) {
         return REEVE_OK;
     }
-    size_t len = 0;
-    int64_t next = 0;
-    enum reeve_err err = collect(sweep, JOB_ENDED_OLDEST, first, last, until, room(sweep), &len, &next);
-    if (err == REEVE_OK) {
-        err = retire_all(sweep, state, len);
-    }
-    if (err != REEVE_OK || next == 0 || room(sweep) == 0) {
+    sweep->looks = LOOKS_FREE;
+    enum reeve_err err = retire_from(sweep, state, &place, until, room(sweep));
+    sweep->looks = looks;
+    if (err != REEVE_OK || place == INT64_MAX) {
         return err;
     }
-    err = collect(sweep, JOB_ENDED_OLDEST, *at > next ? *at : next, last, until, room(sweep), &len, at);
-    return err == REEVE_OK ? retire_all(sweep, state, len) : err;
+    *at = *at > place && *at != INT64_MAX ? *at : place;
+    return retire_from(sweep, state, at, until, room(sweep));
 }
 
-static enum reeve_err forget_id(struct sweep *sweep, int64_t place)
+// ---- ids whose time is over -------------------------------------------------------------------------------------
+
+static enum reeve_err forget_run(struct sweep *sweep, const struct run *run)
 {
     struct job_store *jobs = sweep->jobs;
-    sqlite3_bind_int64(jobs->statements[JOB_ID_REMOVE], 1, place);
-    sqlite3_bind_int64(jobs->statements[JOB_ID_REMOVE], 2, sweep->rule->queue);
-    sqlite3_bind_int64(jobs->statements[JOB_PAST_REMOVE], 1, place);
-    enum reeve_err err = job_store_write(jobs, JOB_ID_REMOVE, sweep->why);
+    sqlite3_bind_int64(jobs->statements[JOB_ID_REMOVE_RUN], 3, sweep->rule->queue);
+    enum reeve_err err = write_run(jobs, JOB_ID_REMOVE_RUN, run->first, run->last, sweep->why);
     if (err == REEVE_OK) {
-        err = job_store_write(jobs, JOB_PAST_REMOVE, sweep->why);
+        err = write_run(jobs, JOB_PAST_REMOVE_RUN, run->first, run->last, sweep->why);
     }
-    if (err == REEVE_OK) {
-        sweep->queue->past--;
-        sweep->queue->changed = true;
-        sweep->rows++;
-    }
+    sweep->queue->past -= run->len;
+    sweep->queue->changed = true;
+    sweep->rows += run->len;
     return err;
 }
 
-static enum reeve_err forget_ids_from(struct sweep *sweep, int64_t first, int64_t *ret_next)
+static enum reeve_err forget_from(struct sweep *sweep, int64_t *place)
 {
     int64_t last = job_past_place(sweep->rule->queue, JOB_NUMBER_MAX);
-    int64_t until = until_of(sweep->rule, 0);
-    size_t len = 0;
-    enum reeve_err err = collect(sweep, JOB_PAST_OLDEST, first, last, until, room(sweep), &len, ret_next);
-    for (size_t i = 0; i < len && err == REEVE_OK; i++) {
-        err = forget_id(sweep, sweep->places[i]);
+    struct run run = {.len = 1};
+    enum reeve_err err = REEVE_OK;
+    while (err == REEVE_OK && run.len > 0 && room(sweep) > 0 && *place <= last) {
+        err = find_run(sweep, JOB_PAST_OLDEST, place, last, until_of(sweep->rule, 0), room(sweep), &run);
+        if (err == REEVE_OK && run.len > 0) {
+            err = forget_run(sweep, &run);
+        }
     }
     return err;
 }
@@ -145,15 +187,19 @@ static enum reeve_err forget_ids_from(struct sweep *sweep, int64_t first, int64_
 static enum reeve_err forget_ids(struct sweep *sweep)
 {
     int64_t *at = &sweep->queue->at[JOB_SLOTS];
-    int64_t next = 0;
-    if (sweep->rule->id_retention_ms <= 0 || room(sweep) == 0) {
+    int64_t place = job_past_place(sweep->rule->queue, 0);
+    int64_t looks = sweep->looks;
+    if (sweep->rule->id_retention_ms <= 0) {
         return REEVE_OK;
     }
-    enum reeve_err err = forget_ids_from(sweep, job_past_place(sweep->rule->queue, 0), &next);
-    if (err != REEVE_OK || next == 0 || room(sweep) == 0) {
+    sweep->looks = LOOKS_FREE;
+    enum reeve_err err = forget_from(sweep, &place);
+    sweep->looks = looks;
+    if (err != REEVE_OK || place == INT64_MAX) {
         return err;
     }
-    return forget_ids_from(sweep, *at > next ? *at : next, at);
+    *at = *at > place && *at != INT64_MAX ? *at : place;
+    return forget_from(sweep, at);
 }
 
 static enum reeve_err forget_dedupes(struct sweep *sweep)
@@ -187,23 +233,25 @@ static enum reeve_err sweep_all(struct sweep *sweep)
     return err == REEVE_OK ? forget_dedupes(sweep) : err;
 }
 
+static int64_t looks_of(struct job_queue *queue, int64_t now)
+{
+    int64_t since = now > queue->looked_at ? now - queue->looked_at : 0;
+    queue->looked_at = now;
+    return since < LOOKS_MAX / LOOKS_PER_MS ? since * LOOKS_PER_MS : LOOKS_MAX;
+}
+
 enum reeve_err job_store_retain(struct job_store *jobs, const struct job_retention *rule, int64_t *ret_rows,
                                 struct reeve_why *why)
 {
     struct reeve_why own;
-    int64_t places[1024];
     why = why != NULL ? why : &own;
     enum reeve_err err = job_store_enter(jobs, why);
     if (err != REEVE_OK) {
         return err;
     }
-    struct sweep sweep = {.jobs = jobs,
-                          .rule = rule,
-                          .queue = job_store_queue_of(jobs, rule->queue),
-                          .places = places,
-                          .places_max = REEVE_ARRAY_LEN(places),
-                          .why = why};
+    struct sweep sweep = {.jobs = jobs, .rule = rule, .queue = job_store_queue_of(jobs, rule->queue), .why = why};
     if (sweep.queue != NULL) {
+        sweep.looks = looks_of(sweep.queue, rule->now);
         err = sweep_all(&sweep);
     }
     if (err == REEVE_OK) {
@@ -225,7 +273,14 @@ enum reeve_err job_store_remove(struct job_store *jobs, int64_t number, struct r
     if (err != REEVE_OK) {
         return err == REEVE_NOENT ? err : store_turn_break(jobs->store, err, why);
     }
-    return row.retained ? job_store_retire(jobs, row.queue, row.state, number, why) : REEVE_OK;
+    int64_t place = job_ended_place(row.queue, row.state, number);
+    const struct run run = {.first = place, .last = place, .len = 1};
+    struct job_queue *queue = job_store_queue_of(jobs, row.queue);
+    if (queue == NULL) {
+        err = reeve_fail(why, REEVE_CORRUPT, "store: job %lld is of no queue", (long long)number);
+        return store_turn_break(jobs->store, err, why);
+    }
+    return row.retained ? retire(jobs, queue, row.state, &run, why) : REEVE_OK;
 }
 
 // ---- a queue ----------------------------------------------------------------------------------------------------

@@ -46,7 +46,8 @@ static const struct store_step steps[] = {
             "CREATE TABLE job_ended(place INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,"
             " deaths INTEGER NOT NULL, added_at INTEGER NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL,"
             " worker TEXT, error TEXT, result BLOB);"
-            "CREATE TABLE job_past(place INTEGER PRIMARY KEY, state INTEGER NOT NULL, ended_at INTEGER NOT NULL,"
+            "CREATE TABLE job_past(place INTEGER PRIMARY KEY, state INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+            " ended_at INTEGER NOT NULL,"
             " digest INTEGER NOT NULL, id TEXT NOT NULL);"
             "CREATE TABLE job_note(place INTEGER PRIMARY KEY, data BLOB);"
             "CREATE TABLE job_after(awaited INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(awaited,number))"
@@ -313,9 +314,11 @@ static enum reeve_err find_or_make(const char *dir, const struct store_schema *s
 
 static enum reeve_err configure(sqlite3 *db, struct reeve_why *why)
 {
-    // Small caches: the manager's memory is a published figure, and it keeps what it needs itself.
+    // Small caches: the manager's memory is a published figure, and it keeps what it needs itself. What was deleted is overwritten
+    // where that costs no writing of its own (Debian's SQLite would write each freed page once more).
     static const char pragmas[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-512;"
-                                  "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=4194304;";
+                                  "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=4194304;"
+                                  "PRAGMA secure_delete=FAST;";
     return store_exec(db, pragmas, "configure", why);
 }
 
