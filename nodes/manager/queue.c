@@ -322,7 +322,7 @@ static void load_after(int64_t number, int64_t on, void *arg)
 static void restore_holding(struct job *job, void *arg)
 {
     (void)arg;
-    if (job->key != NULL && job->attempt > 0 && job->state != REEVE_JOB_ACTIVE) {
+    if (job->key != NULL && job->attempt > 0) {
         job->holds_key = true;
         job->key->held++;
     }
