@@ -230,24 +230,22 @@ static enum reeve_err open_request(struct reeve_requests *requests, const char *
     return REEVE_OK;
 }
 
-static enum reeve_err send_command(struct reeve_bus *bus, const char *topic, const struct reeve_command *command,
-                                   int64_t timeout_ms, struct reeve_why *why)
+static enum reeve_err send_packed(struct reeve_bus *bus, const char *topic, const char *id, const char *reply_to,
+                                  const void *payload, size_t payload_len, int64_t timeout_ms, struct reeve_why *why)
 {
-    REEVE_BUF_AUTO payload = REEVE_BUF_INIT(0);
     struct sent *sent = calloc(1, sizeof(*sent));
-    if (sent == NULL || reeve_command_encode(command, &payload) != REEVE_OK) {
-        free(sent);
+    if (sent == NULL) {
         return reeve_fail(why, REEVE_NOMEM, "no memory for a command");
     }
     sent->requests = reeve_bus_requests(bus);
-    memcpy(sent->id, command->id, strlen(command->id) + 1);
+    memcpy(sent->id, id, strlen(id) + 1);
     struct reeve_bus_message message = {.topic = topic,
-                                        .payload = payload.data,
-                                        .payload_len = payload.len,
+                                        .payload = payload,
+                                        .payload_len = payload_len,
                                         .qos = 1,
                                         .class = REEVE_BUS_REPLY,
                                         .expiry_ms = timeout_ms,
-                                        .response_topic = command->reply_to,
+                                        .response_topic = reply_to,
                                         .result = on_sent,
                                         .arg = sent};
     enum reeve_err err = reeve_bus_publish(bus, &message, why);
@@ -255,6 +253,16 @@ static enum reeve_err send_command(struct reeve_bus *bus, const char *topic, con
         free(sent);
     }
     return err;
+}
+
+static enum reeve_err send_command(struct reeve_bus *bus, const char *topic, const struct reeve_command *command,
+                                   int64_t timeout_ms, struct reeve_why *why)
+{
+    REEVE_BUF_AUTO payload = REEVE_BUF_INIT(0);
+    if (reeve_command_encode(command, &payload) != REEVE_OK) {
+        return reeve_fail(why, REEVE_NOMEM, "no memory for a command");
+    }
+    return send_packed(bus, topic, command->id, command->reply_to, payload.data, payload.len, timeout_ms, why);
 }
 
 enum reeve_err reeve_bus_request(struct reeve_bus *bus, const char *topic, struct reeve_command *command,
@@ -278,6 +286,29 @@ enum reeve_err reeve_bus_request(struct reeve_bus *bus, const char *topic, struc
     } else if (ret_id != NULL) {
         (void)strncpy(ret_id, command->id, REEVE_ULID_LEN); /* an id of a caller's own may be longer: it knows it */
         ret_id[REEVE_ULID_LEN] = '\0';
+    }
+    return err;
+}
+
+enum reeve_err reeve_bus_request_packed(struct reeve_bus *bus, const char *topic, const char *id, const void *payload,
+                                        size_t payload_len, int64_t timeout_ms, reeve_bus_reply *on_reply, void *arg,
+                                        struct reeve_why *why)
+{
+    char reply_to[REEVE_TOPIC_SIZE];
+    if (!reeve_id_valid(id)) {
+        return reeve_fail(why, REEVE_INVALID, "id '%.80s' of command: expected 1 to 64 of A-Z a-z 0-9 _ -", id);
+    }
+    enum reeve_err err = reeve_bus_take_replies(bus, why);
+    if (err == REEVE_OK) {
+        err = open_request(reeve_bus_requests(bus), id, timeout_ms, on_reply, arg, why);
+    }
+    if (err != REEVE_OK) {
+        return err;
+    }
+    (void)reeve_topic_make(reply_to, reeve_bus_root(bus), "reply/%s/%s", reeve_bus_client(bus), id);
+    err = send_packed(bus, topic, id, reply_to, payload, payload_len, timeout_ms, why);
+    if (err != REEVE_OK) {
+        reeve_bus_request_cancel(bus, id);
     }
     return err;
 }

@@ -147,6 +147,11 @@ typedef void reeve_bus_reply(struct reeve_bus *bus, enum reeve_err err, const st
 // cut, it stands in command->id). CONFLICT while the same id waits.
 enum reeve_err reeve_bus_request(struct reeve_bus *bus, const char *topic, struct reeve_command *command, int64_t timeout_ms,
                                  reeve_bus_reply *on_reply, void *arg, char *ret_id, struct reeve_why *why);
+// The same for a command that the caller has written as msgpack, with what [cmd-2] wants of it: this `id`, the reply address
+// reply/<client>/<id>, issuer and expiry. For commands that carry much. Copies.
+enum reeve_err reeve_bus_request_packed(struct reeve_bus *bus, const char *topic, const char *id, const void *payload,
+                                        size_t payload_len, int64_t timeout_ms, reeve_bus_reply *on_reply, void *arg,
+                                        struct reeve_why *why);
 void reeve_bus_request_cancel(struct reeve_bus *bus, const char *id); // no further calls
 // Answer a received command: to its reply_to (with correlation), or, for a failing terminal phase with nobody listening, to
 // reply/anonymous/<id> [cmd-3]. DENIED for a reply_to that reeve_topic_reply_allowed() refuses.
