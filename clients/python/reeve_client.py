@@ -573,15 +573,15 @@ class Worker:
 
     def next_epoch(self):
         with self._lock:
-            self._floor = min(max(now_ms(), self._floor + 1), EPOCH_MAX)
-            return self._floor, self._topic("lwt")
+            # From here on it is ours: what the broker kept of the session before arrives ahead of opened().
+            self._epoch = self._floor = min(max(now_ms(), self._floor + 1), EPOCH_MAX)
+            return self._epoch, self._topic("lwt")
 
     def topics(self):
         return [(self._topic("cmd/+"), False), (self._topic("job"), False), (self._topic("lwt"), True), (self._topic("status"), True)]
 
-    def opened(self, epoch):
+    def opened(self, _epoch):
         with self._lock:
-            self._epoch = epoch
             self._publish_status()
             for link in self._links.values():
                 link.send_again()
@@ -689,20 +689,24 @@ class Worker:
                 link.send_again()
             link.manager_epoch, link.got = batch["manager_epoch"], 0
         link.lease = batch.get("lease_ms", 15000) / 1000
-        self._on_ack(link, batch.get("ack", 0))
-        if batch.get("hello"):  # it misses something: the report that answers is followed by all that it has not acknowledged
-            link.hello = True
-            link.send_again()
+        seq, counted = batch.get("seq", 0), any(batch.get(key) for key in ("jobs", "cancels", "abandons"))
+        missed = seq > link.got + counted  # one before it was lost: what that abandoned may be confirmed by this one's ack
+        link.got = seq if batch.get("hello") else max(link.got, seq)
         for notice in batch.get("abandons", ()):
             self._abandon(link, (notice["id"], notice["attempt"]), notice.get("reason") or "fenced")
+        if batch.get("hello") or missed:  # the report that answers is followed by all that it has not acknowledged
+            link.hello = True
+            link.send_again()
+        else:
+            self._on_ack(link, batch.get("ack", 0))
         for item in batch.get("jobs", ()):
             self._take(link, item, now)
         for notice in batch.get("cancels", ()):
             job = link.hand.get((notice["id"], notice["attempt"]))
             if job is not None and not job._over:
                 self._tell_cancel(job, notice.get("reason") or "cancelled", notice.get("grace_ms", 10000))
-        if batch.get("seq"):
-            link.got, link.tell = max(link.got, batch["seq"]), True
+        if batch.get("jobs"):
+            link.tell = True
         self._status_soon()
 
     def _on_ack(self, link, ack):
@@ -851,7 +855,7 @@ class Worker:
                     self._keep_lease(link, now)
                     while self.session.ready.is_set() and self._report(link, now):
                         pass
-                if self._epoch and now >= self._status_due and not self._leave.is_set():
+                if self._status_at and now >= self._status_due and not self._leave.is_set():
                     self._publish_status()
                 self._lock.wait(max(0.001, min(0.05 if busy else 0.25, self._status_due - now)))
             if not ready_said and (self.session.ready.is_set() or now - started > 5):

@@ -145,14 +145,15 @@ void link_say(struct link *link)
     }
 }
 
-static void begin_batch(struct link *link, bool jobs)
+// What a batch counts for: it carries jobs or notices.
+static void begin_batch(struct link *link, bool jobs, bool counted)
 {
     struct queue *queue = link->queue;
     const struct reeve_job_batch head = {
         .queue = {queue->name, strlen(queue->name)},
         .manager_epoch = (int64_t)reeve_bus_epoch(queue->queues->manager->bus),
         .worker_epoch = link->epoch,
-        .seq = jobs ? ++link->batch_seq : 0,
+        .seq = counted ? ++link->batch_seq : link->batch_seq,
         .ack = link->report_seq,
         .lease_ms = queue->spec.lease_ms,
         .hello = link->say_hello,
@@ -295,7 +296,7 @@ static void give(struct job *job, struct link *link, int64_t now)
         return;
     }
     if (!link->writing) {
-        begin_batch(link, true);
+        begin_batch(link, true, true);
     }
     link_say(link);
     item.attempt = (int64_t)++job->attempt;
@@ -390,11 +391,18 @@ static void say(struct link *link)
 {
     link->out = false;
     if (!link->writing && (link->notices_len > 0 || link->say_ack || link->say_hello)) {
-        begin_batch(link, false);
+        begin_batch(link, false, link->notices_len > 0);
     }
     if (link->writing) {
         end_batch(link);
     }
+}
+
+void link_flush(struct link *link)
+{
+    bool out = link->out; // still in the list of those: whoever frees it takes it out
+    say(link);
+    link->out = out;
 }
 
 void dispatch_run(struct queues *queues)

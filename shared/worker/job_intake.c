@@ -134,12 +134,7 @@ static void take_jobs(struct reeve_worker *worker, struct job_link *link, const 
     struct reeve_cursor cursor = REEVE_CURSOR(batch->jobs.data, batch->jobs.len);
     struct reeve_job_item item;
     int64_t now = reeve_clock_mono_ms();
-    if (batch->seq > 0) {
-        if (link->got > 0 && batch->seq > link->got + 1) { // some are lost on the way
-            worker->jobs.gaps++;
-            link->hello_due = true;
-        }
-        link->got = batch->seq;
+    if (batch->jobs.len > 0) {
         link->report_at = now + (link->lease_ms < 6 * JOBS_RECEIPT_MS ? link->lease_ms / 6 : JOBS_RECEIPT_MS);
     }
     for (size_t n = batch->jobs.len == 0 ? 0 : reeve_cursor_list(&cursor); n > 0; n--) {
@@ -214,9 +209,22 @@ static bool another_manager(struct worker_jobs *jobs, struct job_link *link, con
     return !first;
 }
 
+// A batch before this one was lost [job-12]. What it abandoned may be confirmed by this one's ack.
+static bool missed_one(struct worker_jobs *jobs, struct job_link *link, const struct reeve_job_batch *batch)
+{
+    bool counted = batch->jobs.len > 0 || batch->cancels.len > 0 || batch->abandons.len > 0;
+    bool missed = batch->seq > link->got + (counted ? 1 : 0);
+    jobs->gaps += missed ? 1 : 0;
+    if (batch->seq > link->got || batch->hello) {
+        link->got = batch->seq;
+    }
+    return missed;
+}
+
 static void take(struct reeve_worker *worker, struct job_link *link, const struct reeve_job_batch *batch)
 {
-    bool anew = another_manager(&worker->jobs, link, batch) || batch->hello;
+    bool anew = another_manager(&worker->jobs, link, batch);
+    anew = missed_one(&worker->jobs, link, batch) || anew || batch->hello;
     link->lease_ms = batch->lease_ms > 0 ? batch->lease_ms : link->lease_ms;
     take_notices(worker, link, batch->abandons, abandon);
     take_notices(worker, link, batch->cancels, cancel);

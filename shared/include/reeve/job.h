@@ -97,7 +97,7 @@ struct reeve_job_batch {
     struct reeve_span queue;
     int64_t manager_epoch; // a worker obeys the highest it has seen
     int64_t worker_epoch;  // the session that is meant; others ignore it
-    int64_t seq;           // of this link, from 1; 0 = carries no jobs
+    int64_t seq;           // of this link: how many batches carried jobs or notices, this one included
     int64_t ack;           // the last report of this link that is on disk; 0 = none
     int64_t lease_ms;
     bool hello;            // say what you have in hand

@@ -364,7 +364,13 @@ static void take_batch(struct sim_worker *worker, const char *bytes, size_t len)
     if (batch.worker_epoch != worker->epoch || batch.manager_epoch < worker->manager_epoch) {
         return;
     }
+    if (batch.manager_epoch > worker->manager_epoch) {
+        worker->got = 0;
+    }
     worker->manager_epoch = batch.manager_epoch;
+    bool counted = batch.jobs.len > 0 || batch.abandons.len > 0;
+    bool missed = batch.seq > worker->got + (counted ? 1 : 0);
+    worker->got = batch.seq > worker->got || batch.hello ? batch.seq : worker->got;
     worker->silent_since = sim->fake.mono_ms;
     struct reeve_cursor abandons = REEVE_CURSOR(batch.abandons.data, batch.abandons.len);
     for (size_t n = batch.abandons.len > 0 ? reeve_cursor_list(&abandons) : 0; n > 0; n--) {
@@ -372,15 +378,16 @@ static void take_batch(struct sim_worker *worker, const char *bytes, size_t len)
         assert_int_equal(reeve_job_notice_read(&abandons, &notice), REEVE_OK);
         abandon(worker, job_of(notice.id), notice.attempt);
     }
-    acknowledged(worker, batch.ack); // after the abandons: what was refused is not stored
+    if (!missed && !batch.hello) {
+        acknowledged(worker, batch.ack); // after the abandons: what was refused is not stored
+    }
     struct reeve_cursor jobs = REEVE_CURSOR(batch.jobs.data, batch.jobs.len);
     for (size_t n = batch.jobs.len > 0 ? reeve_cursor_list(&jobs) : 0; n > 0; n--) {
         struct reeve_job_item item;
         assert_int_equal(reeve_job_item_read(&jobs, &item), REEVE_OK);
         take_item(worker, &item);
     }
-    worker->got = batch.seq > worker->got ? batch.seq : worker->got;
-    if (batch.hello) {
+    if (batch.hello || missed) {
         say(worker, true);
     }
 }

@@ -2,6 +2,7 @@
 #include "account_room.h"
 #include "hold.h"
 #include "pool.h"
+#include "queue.h"
 #include "turn.h"
 
 #include <reeve/codec.h>
@@ -110,6 +111,30 @@ enum reeve_err accounts_load(struct accounts *accounts, struct reeve_why *why)
     (void)accounts;
     (void)why;
     return REEVE_OK;
+}
+
+enum reeve_err queues_load(struct queues *queues, struct reeve_why *why)
+{
+    (void)queues;
+    (void)why;
+    return REEVE_OK;
+}
+
+void queues_turn(struct queues *queues)
+{
+    (void)queues;
+}
+
+void queues_settle(struct queues *queues, bool committed)
+{
+    (void)queues;
+    (void)committed;
+}
+
+bool queues_pending(const struct queues *queues)
+{
+    (void)queues;
+    return false;
 }
 
 void manager_leave(struct manager *manager)
