@@ -1,9 +1,9 @@
 """Exactly what was acknowledged is done: says what in a history of jobs breaks that promise.
 
 A history is three things, each from somebody else:
-  acknowledged  what producers were told: [{"queue", "job", "digest"?}], in the order in which they were told
+  acknowledged  what producers were told: [{"queue", "job", "key"?}], in the order in which they were told
   lines         what workers did: [{"event", "queue", "job", "attempt", "worker", "pid", "at", ...}], of append-only files, `at` monotonic
-                s: start {key, reconcile, checkpoint} · checkpoint {number} and no_return (written after the acknowledgement) · end
+                s: start {key?, reconcile, checkpoint} · checkpoint {number} and no_return (written after the acknowledgement) · end
                 {outcome} · dead {worker, pid} (written by who killed it)
   final         what the manager says in the end: [{"queue", "job", "state", "attempt", "result"?, "completions"?}]
 
@@ -38,7 +38,8 @@ class Limits:
 
 def check(acknowledged, lines, final, limits=None):
     limits = limits or Limits()
-    lines = sorted(lines, key=lambda line: line["at"])
+    keys = {(one["queue"], one["job"]): one["key"] for one in acknowledged if one.get("key")}
+    lines = [{"key": keys.get((line.get("queue"), line.get("job"))), **line} for line in sorted(lines, key=lambda line: line["at"])]
     by_job = collections.defaultdict(list)
     for line in lines:
         if line["event"] != "dead":

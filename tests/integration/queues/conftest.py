@@ -14,7 +14,7 @@ _spec.loader.exec_module(_manager)
 names, broker, make_node, make_manager = _manager.names, _manager.broker, _manager.make_node, _manager.make_manager
 
 import queues  # noqa: E402
-from scripted import PythonWorker  # noqa: E402
+from scripted import WORKERS  # noqa: E402
 
 
 @pytest.fixture
@@ -44,15 +44,21 @@ def make_queue(broker, manager, steer):
         queue.close()
 
 
+@pytest.fixture(params=["python"])
+def kind(request):
+    """Of the workers; `queues.both` makes it the Python client and the SDK."""
+    return request.param
+
+
 @pytest.fixture
-def make_worker(broker, names, tmp_path):
-    """make_worker("py-1", queues={"q": 2}) -> a started PythonWorker of the first node, a plain process."""
+def make_worker(broker, names, tmp_path, kind):
+    """make_worker("w-1", queues={"q": 2}) -> a started worker of the first node, a plain process."""
     made = []
 
-    def make(name="py-1", start=True, **options):
+    def make(name="w-1", start=True, **options):
         options.setdefault("jobs_file", str(tmp_path / "jobs.jsonl"))
         options.setdefault("heartbeat_ms", 1000)
-        made.append(PythonWorker(broker, tmp_path / f"worker-{name}", name=name, **options))
+        made.append(WORKERS[kind](broker, tmp_path / f"worker-{name}", name=name, **options))
         return made[-1].start() if start else made[-1]
     yield make
     for one in made:

@@ -1,11 +1,11 @@
 """A worker in Python that writes down what it does: the truth of the chaos tests, beside that of the probe's jobs_file.
 
-Started by a daemon or by hand with the same environment; its configuration (or WORKER_OPTIONS) says queues and the file:
-{"queues": {"q": 4}, "jobs_file": "/path", "prefetch": 4}. One line per event, in one write(2) to a file opened with O_APPEND, so that a
+Started by a daemon or by hand with the same environment; its configuration says queues and the file:
+{"queues": {"q": 4}, "jobs_file": "/path", "prefetch": 4, "reconciles": true}. One line per event, in one write(2) to a file opened with O_APPEND, so that a
 kill -9 cuts nothing; times are CLOCK_MONOTONIC, the same for all processes of a machine.
 
-Types as the probe has them: echo · sleep {ms} · fail {times, for_good} · exit {attempts} (kills itself with the job in hand while the
-attempt is not above that) · steps {steps, ms, die_after} · pay {die} with reconcile · hold (until cancelled)."""
+Types as the probe has them: echo · sleep {ms} · busy {ms} · fail {times, for_good} · exit {attempts} (kills itself with the job in hand while the
+attempt is not above that) · steps {steps, ms, die_after} · pay {crash, ask_again} with reconcile · hold (until cancelled)."""
 import json
 import os
 import pathlib
@@ -17,14 +17,7 @@ sys.path.insert(0, os.environ.get("REEVE_CLIENTS", str(pathlib.Path(__file__).pa
 import reeve_client as reeve  # noqa: E402
 
 
-def options():
-    if "WORKER_OPTIONS" in os.environ:
-        return json.loads(os.environ["WORKER_OPTIONS"])
-    with open(os.environ["REEVE_CONFIG_FILE"], encoding="utf-8") as file:
-        return json.load(file)
-
-
-OPTIONS = options()
+OPTIONS = json.loads(pathlib.Path(os.environ["REEVE_CONFIG_FILE"]).read_text())
 OUT = os.open(OPTIONS["jobs_file"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 worker = reeve.Worker("journal", OPTIONS["queues"], prefetch=OPTIONS.get("prefetch"), drain_ms=OPTIONS.get("drain_ms", 5000))
 
@@ -71,6 +64,13 @@ def sleeper(job, payload):
     sleep(job, payload.get("ms", 100) / 1000)
 
 
+@worker.job("busy")
+@journaled
+def busy(_job, payload):
+    """Does not look whether it is to end."""
+    time.sleep(payload.get("ms", 100) / 1000)
+
+
 @worker.job("fail")
 @journaled
 def fail(job, payload):
@@ -106,17 +106,17 @@ def steps(job, payload):
 @worker.job("pay")
 @journaled
 def pay(job, payload):
-    if payload.get("die") == "before":
+    if payload.get("crash") == "at once":
         if job.attempt == 1:
             die()
     job.no_return({"pay": job.id})
     write("no_return", job)
-    if payload.get("die") == "unpaid":
+    if payload.get("crash") == "before":
         if not paid(job) and not pathlib.Path(f"{OPTIONS['jobs_file']}.{job.id}.died").exists():
             pathlib.Path(f"{OPTIONS['jobs_file']}.{job.id}.died").touch()
             die()
     write("paid", job)
-    if payload.get("die") == "paid":
+    if payload.get("crash") == "after":
         die()
 
 
@@ -127,13 +127,16 @@ def paid(job):
                for line in (json.loads(one) for one in text.splitlines() if one.endswith("}")))
 
 
-@worker.reconcile("pay")
 @journaled
 def find_out(job, payload):
     if payload.get("ask_again") and job.attempt < payload["ask_again"]:
         raise reeve.Retry("the bank does not answer", 50)
     if not paid(job):
         raise reeve.NotDone()
+
+
+if OPTIONS.get("reconciles", True):
+    worker.reconcile("pay")(find_out)
 
 
 @worker.job("hold")

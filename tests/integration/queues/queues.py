@@ -15,11 +15,13 @@ import harness
 import managers
 import msgpack
 import nodes
+import pytest
 from checker import Limits, check, explain
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "clients/python"))
 import reeve_client  # noqa: E402
 
+both = pytest.mark.parametrize("kind", ["python", "probe"], indirect=True)
 STATES = ("waiting", "delayed", "active", "unknown", "completed", "failed", "cancelled")
 NUMBER_BITS, SLOT_BITS = 46, 2  # of job_ended.place
 
@@ -77,8 +79,7 @@ class Queue:
 
     def note(self, result, jobs):
         with self._lock:
-            self.acknowledged += [{"queue": self.name, "job": id or job.get("id")} for id, job in zip(result["ids"], jobs)
-                                  if id or job.get("id")]
+            self.acknowledged += [{"queue": self.name, "job": id, "key": job.get("key")} for id, job in zip(result["ids"], jobs)]
 
     # ---- what became of them
 

@@ -5,11 +5,11 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import time
 
 import harness
 import msgpack
+import nodes
 
 
 class Scripted:
@@ -66,7 +66,9 @@ class Scripted:
 class PythonWorker:
     """journal_worker.py as a plain process, with the environment that a daemon would give it."""
 
-    def __init__(self, broker, directory, queues=None, name="py-1", node=None, version="5", role="worker", url=None, wrapper=(), env=None,
+    command = ["/usr/bin/python3", "-B", str(pathlib.Path(__file__).parent / "journal_worker.py")]
+
+    def __init__(self, broker, directory, queues=None, name="w-1", node=None, version="5", role="worker", url=None, wrapper=(), env=None,
                  heartbeat_ms=20000, **options):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -80,14 +82,20 @@ class PythonWorker:
                        "version": version}, file)
         self.environment = {"PATH": "/usr/bin:/bin", "REEVE_ROOT": broker.root, "REEVE_NODE": self.node, "REEVE_WORKER": name,
                             "REEVE_BROKER_FILE": str(broker_file), "REEVE_HEARTBEAT_MS": str(heartbeat_ms),
-                            "WORKER_OPTIONS": json.dumps(options), **(env or {})}
+                            "REEVE_CONFIG_FILE": str(self.directory / f"{name}.json"),
+                            **{key: os.environ[key] for key in nodes.SANITIZER if key in os.environ}, **(env or {})}
+        (self.directory / f"{name}.json").write_text(json.dumps(self.config(options)))
         self.log_path = self.directory / f"{name}.log"
         self.wrapper, self.process = list(wrapper), None
 
+    @staticmethod
+    def config(options):
+        return options
+
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([*self.wrapper, "/usr/bin/python3", "-B", str(pathlib.Path(__file__).parent / "journal_worker.py")],
-                                            env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self.wrapper, *self.command], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log)
         return self
 
     def lines(self):
@@ -102,7 +110,12 @@ class PythonWorker:
     def kill(self):
         self.process.kill()
         self.process.wait(harness.DEADLINE)
-        return time.monotonic()
+
+    def kill_at(self):
+        """Kill it; the monotonic time of the kill."""
+        at = time.monotonic()
+        self.kill()
+        return at
 
     def stop(self):
         if self.process is not None and self.process.poll() is None:
@@ -115,6 +128,22 @@ class PythonWorker:
             self.process.wait(harness.DEADLINE)
 
 
+class ProbeWorker(PythonWorker):
+    """reeve-worker-probe in the same way: the SDK, with the same types of jobs and the same lines."""
+
+    command = [str(harness.BIN / "reeve-worker-probe")]
+
+    @staticmethod
+    def config(options):
+        prefetch = options.get("prefetch")
+        prefetch = 0 if prefetch is None else prefetch or -1
+        return {"jobs_file": options["jobs_file"], "queues": [
+            {"queue": queue, "concurrency": jobs, "prefetch": prefetch} for queue, jobs in options["queues"].items()]}
+
+
+WORKERS = {"python": PythonWorker, "probe": ProbeWorker}
+
+
 def read_lines(path):
     """Lines of a jobs file; the last one may be on its way."""
     path = pathlib.Path(path)
@@ -122,5 +151,3 @@ def read_lines(path):
         return []
     return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
 
-
-sys.dont_write_bytecode = True

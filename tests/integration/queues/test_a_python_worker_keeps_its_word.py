@@ -9,7 +9,7 @@ from scripted import PythonWorker, Scripted
 
 @pytest.fixture
 def manager(broker):
-    return Scripted(broker, broker.node, "py-1")
+    return Scripted(broker, broker.node, "w-1")
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def make_worker(broker, tmp_path):
     made = []
 
     def make(start=True, **options):
-        made.append(PythonWorker(broker, tmp_path / "worker", **options))
+        made.append(PythonWorker(broker, tmp_path / f"worker-{len(made)}", **options))
         return made[-1].start() if start else made[-1]
     yield make
     for one in made:
@@ -162,7 +162,7 @@ def test_a_kill_sends_the_will_of_its_epoch(broker, manager, make_worker):
     wills = broker.client("admin")
     wills.subscribe(broker.topic("worker/+/+/lwt"))
     worker.kill()
-    assert msgpack.unpackb(wills.wait_topic(broker.topic(f"worker/{broker.node}/py-1/lwt")).payload) == {"epoch": hello["epoch"]}
+    assert msgpack.unpackb(wills.wait_topic(broker.topic(f"worker/{broker.node}/w-1/lwt")).payload) == {"epoch": hello["epoch"]}
     make_worker()
     again = manager.wait_report(lambda r: r.get("hello") and r["epoch"] > hello["epoch"])
     assert again["seq"] == 1
@@ -174,7 +174,7 @@ def test_a_forged_will_is_outbid_and_what_was_not_acknowledged_is_said_in_the_ne
     manager.acks = False
     manager.send([{"id": "a"}])
     manager.wait_entry("a", "done")
-    broker.client("worker").publish(broker.topic(f"worker/{broker.node}/py-1/lwt"), msgpack.packb({"epoch": hello["epoch"] + 50}), retain=True)
+    broker.client("worker").publish(broker.topic(f"worker/{broker.node}/w-1/lwt"), msgpack.packb({"epoch": hello["epoch"] + 50}), retain=True)
     again = manager.wait_report(lambda r: r.get("hello") and r["epoch"] > hello["epoch"] + 50)
     assert again["hand"] == [["a", 1]]
     manager.wait_entry("a", "done", count=2)
@@ -197,7 +197,7 @@ def test_a_broker_that_comes_back_finds_it_with_its_jobs_in_hand(broker, manager
     broker.process.kill()
     broker.process.wait()
     broker.start()
-    later = Scripted(broker, broker.node, "py-1", epoch=2000)
+    later = Scripted(broker, broker.node, "w-1", epoch=2000)
     said = later.wait_report(lambda r: r.get("hello"))
     assert said["epoch"] > hello["epoch"] and said["hand"] == [["s", 1]]
     later.wait_entry("s", "done")
@@ -206,7 +206,7 @@ def test_a_broker_that_comes_back_finds_it_with_its_jobs_in_hand(broker, manager
 def test_garbage_on_its_topics_ends_nothing(broker, manager, make_worker):
     make_worker()
     manager.wait_report(lambda r: r.get("hello"))
-    base = broker.topic(f"worker/{broker.node}/py-1")
+    base = broker.topic(f"worker/{broker.node}/w-1")
     for payload in (b"\xc1", b"garbage", b"\x81", msgpack.packb({"queue": 7}), msgpack.packb([1]), b""):
         manager.client.publish(f"{base}/job", payload)
         manager.client.publish(f"{base}/cmd/pause", payload[:1])
@@ -218,7 +218,7 @@ def test_garbage_on_its_topics_ends_nothing(broker, manager, make_worker):
 def test_paused_it_takes_nothing(broker, manager, make_worker):
     make_worker()
     manager.wait_report(lambda r: r.get("hello"))
-    base = broker.topic(f"worker/{broker.node}/py-1/cmd")
+    base = broker.topic(f"worker/{broker.node}/w-1/cmd")
     manager.client.publish(f"{base}/pause", b"maintenance")
     manager.wait_status(lambda s: s["availability"] == "paused")
     manager.client.wait(lambda: manager.reports[-1]["capacity"] == 0, what="capacity 0")
