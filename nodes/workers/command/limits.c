@@ -7,7 +7,7 @@
 static const struct {
     const char *name;
     size_t offset;
-    int resource;
+    __rlimit_resource_t resource;
     int64_t unit; // one of the rlimit in units of ours; rounded up
     bool always;  // 0 is a limit and not "none"
 } rows[] = {
