@@ -421,6 +421,51 @@ void a_busy_window_never_stalls(void **state)
     }
 }
 
+static void pass(struct site *site, int64_t ms)
+{
+    int64_t until_mono = reeve_clock_mono_ms() + ms;
+    SITE_WAIT(site, reeve_clock_mono_ms() >= until_mono);
+}
+
+// What the socket does not take at once leaves as soon as it does, not when something happens to come in.
+void large_messages_do_not_wait(void **state)
+{
+    enum { LARGE = 900000, ROUNDS = 5 };
+    struct site site;
+    struct client alice;
+    char *payload = malloc(LARGE);
+    assert_non_null(payload);
+    memset(payload, 'x', LARGE);
+    open_site(&site, state);
+    client_init(&alice, &site, "alice");
+    client_ready(&alice, &site);
+    int64_t waited_ms = 0;
+    pass(&site, 2100); // for so long after a connect Paho's threads look every few ms anyway
+    for (int i = 0; i < ROUNDS; i++) {
+        struct outcome outcome = {0};
+        const struct reeve_bus_message message = {.topic = SITE_ROOT "/open/large",
+                                                  .payload = payload,
+                                                  .payload_len = LARGE,
+                                                  .qos = 1,
+                                                  .class = REEVE_BUS_EVENT,
+                                                  .result = outcome_result,
+                                                  .arg = &outcome};
+        site_signal(&site, SIGSTOP); // reads nothing meanwhile
+        assert_int_equal(reeve_bus_publish(alice.bus, &message, NULL), REEVE_OK);
+        pass(&site, 100);
+        assert_int_equal(outcome.calls, 0);
+        int64_t began_mono = reeve_clock_mono_ms();
+        site_signal(&site, SIGCONT);
+        SITE_WAIT(&site, outcome.calls == 1);
+        assert_int_equal(outcome.err, REEVE_OK);
+        waited_ms += reeve_clock_mono_ms() - began_mono;
+    }
+    assert_in_range(waited_ms, 0, ROUNDS * 450); // 900 each, if it waits for the end of Paho's poll
+    client_close(&alice, &site);
+    site_done(&site);
+    free(payload);
+}
+
 // ---- life --------------------------------------------------------------------------------------------------
 
 void renew_makes_a_new_session(void **state)

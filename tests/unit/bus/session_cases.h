@@ -21,6 +21,7 @@ void a_goodbye_sends_no_will(void **state);
 void a_killed_broker_is_survived(void **state);
 void events_of_an_outage_arrive_in_order_and_bounded(void **state);
 void a_busy_window_never_stalls(void **state);
+void large_messages_do_not_wait(void **state);
 void renew_makes_a_new_session(void **state);
 void stop_flushes_and_start_works_again(void **state);
 void patterns_can_be_added_and_given_up(void **state);
@@ -35,6 +36,7 @@ void patterns_can_be_added_and_given_up(void **state);
         cmocka_unit_test_prestate(a_killed_broker_is_survived, flavour),                                               \
         cmocka_unit_test_prestate(events_of_an_outage_arrive_in_order_and_bounded, flavour),                           \
         cmocka_unit_test_prestate(a_busy_window_never_stalls, flavour),                                                \
+        cmocka_unit_test_prestate(large_messages_do_not_wait, flavour),                                                \
         cmocka_unit_test_prestate(renew_makes_a_new_session, flavour),                                                 \
         cmocka_unit_test_prestate(stop_flushes_and_start_works_again, flavour),                                        \
         cmocka_unit_test_prestate(patterns_can_be_added_and_given_up, flavour)
