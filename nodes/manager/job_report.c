@@ -17,9 +17,10 @@ typedef void apply(struct job *job, const struct reeve_job_entry *entry);
 static void job_done(struct job *job, const struct reeve_job_entry *entry)
 {
     struct queue *queue = job_queue(job);
-    int64_t took = reeve_clock_wall_ms() - job->started_at;
+    double took = (double)(reeve_clock_wall_ms() - job->started_at);
+    double change = took - queue->rates.service_ms;
+    queue->rates.service_ms += queue->rates.completed == 0 ? change : change / SERVICE_WEIGHT;
     queue->rates.completed++;
-    queue->rates.service_ms_ewma += (took - queue->rates.service_ms_ewma) / SERVICE_WEIGHT;
     job_end(job, REEVE_JOB_COMPLETED, entry->data, (struct reeve_span){0});
 }
 

@@ -97,6 +97,8 @@ static void enlist(struct job *job, bool in_front)
     job->listed = true;
     if (list == &job->class->ready[job->priority]) {
         job->class->priorities |= 1u << job->priority;
+    } else if (job->state != REEVE_JOB_UNKNOWN) {
+        job_queue(job)->key_waiting++;
     }
     dispatch_want(job_queue(job));
 }
@@ -109,8 +111,20 @@ static void unlist(struct job *job)
     struct job_list *list = list_of(job);
     job_list_remove(list, job);
     job->listed = false;
-    if (list == &job->class->ready[job->priority] && list->head == NULL) {
+    if (list != &job->class->ready[job->priority]) {
+        job_queue(job)->key_waiting -= job->state != REEVE_JOB_UNKNOWN ? 1 : 0;
+    } else if (list->head == NULL) {
         job->class->priorities &= ~(1u << job->priority);
+    }
+}
+
+static void let_next_go(const struct queue *queue, struct job_key *key)
+{
+    while (key->waiting.head != NULL && key->held < (size_t)queue->spec.max_per_key) {
+        struct job *next = key->waiting.head;
+        unlist(next);
+        hold_key(next);
+        enlist(next, true);
     }
 }
 
@@ -122,11 +136,13 @@ static void release_key(struct job *job)
     }
     job->holds_key = false;
     key->held--;
-    while (key->waiting.head != NULL && key->held < (size_t)job_queue(job)->spec.max_per_key) {
-        struct job *next = key->waiting.head;
-        unlist(next);
-        hold_key(next);
-        enlist(next, true);
+    let_next_go(job_queue(job), key);
+}
+
+void job_keys_look(struct queue *queue)
+{
+    for (struct reeve_map_iter it = {0}; reeve_map_next(queue->keys, &it);) {
+        let_next_go(queue, it.value);
     }
 }
 

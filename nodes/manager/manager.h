@@ -202,6 +202,8 @@ enum reeve_err not_found(struct reeve_why *why, const char *kind, const char *na
     X(pool_explain) X(pool_history) X(pool_rollback) X(pool_restart)                    /* pool.c, update.c */           \
     X(pool_acquire) X(pool_renew) X(pool_release)                                       /* acquire.c */                  \
     X(account_start) X(account_stop) X(account_restart) X(account_status) X(account_validate)                            \
+    X(queue_delete) X(queue_pause) X(queue_resume) X(queue_drain) X(queue_purge) X(queue_describe)    /* queue_ops.c */            \
+    X(queue_list) X(queue_show) X(queue_explain) X(queue_cancel) X(queue_retry) X(queue_remove) X(queue_logs) /* job_ops.c */     \
     X(accounts) X(accounts_validate) X(accounts_start) X(accounts_stop) X(accounts_restart) X(accounts_reload) /* account_ops.c */
 #define X(name)                                                                                                        \
     extern const struct reeve_record op_##name##_args;                                                                 \
@@ -209,5 +211,6 @@ enum reeve_err not_found(struct reeve_why *why, const char *kind, const char *na
 MANAGER_OPS(X)
 #undef X
 enum reeve_err op_pool_apply_run(struct call *call, struct reeve_why *why); // reads command.args itself
+enum reeve_err op_queue_apply_run(struct call *call, struct reeve_why *why); // as well
 
 #endif

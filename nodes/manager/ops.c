@@ -11,6 +11,7 @@
      .run = op_##id_##_run, .doc = doc_}
 #define FLEET(id_, flags_, main_arg_, doc_)   ROW(#id_, OP_OF_MANAGER, id_, flags_, main_arg_, doc_)
 #define POOL(id_, flags_, main_arg_, doc_)    ROW(#id_, OP_OF_POOL, pool_##id_, flags_, main_arg_, doc_)
+#define QUEUE(id_, flags_, main_arg_, doc_)   ROW(#id_, OP_OF_QUEUE, queue_##id_, flags_, main_arg_, doc_)
 #define ACCOUNT(id_, flags_, main_arg_, doc_) ROW(#id_, OP_OF_ACCOUNT, account_##id_, flags_, main_arg_, doc_)
 
 static const struct op ops[] = {
@@ -67,6 +68,22 @@ static const struct op ops[] = {
     ACCOUNT(restart, OP_RERUN, NULL, "A new run."),
     ACCOUNT(status, OP_READS, NULL, "Its state."),
     ACCOUNT(validate, OP_READS, NULL, "Judge its file; nothing changes."),
+
+    {.name = "apply", .level = OP_OF_QUEUE, .args_open = true, .run = op_queue_apply_run,
+     .doc = "Make or change the queue: a queue spec as the arguments. Takes effect at once; `durability` only while it is empty."},
+    QUEUE(delete, 0, NULL, "Forget the queue, its jobs and their ids."),
+    QUEUE(pause, 0, NULL, "Start nothing until `resume`. New jobs are taken."),
+    QUEUE(resume, 0, NULL, "End a pause or a drain."),
+    QUEUE(drain, 0, NULL, "Take no new jobs until `resume`. What is there is done."),
+    QUEUE(purge, 0, "states", "Remove jobs by state, 2,000 in one command; `more` says that there are others. Their ids stay known."),
+    QUEUE(describe, OP_READS, NULL, "Spec, status and the workers that take its jobs."),
+    QUEUE(list, OP_READS, "state", "Jobs, the newest first; `next` is where to go on."),
+    QUEUE(show, OP_READS, "id", "Everything that is known of a job."),
+    QUEUE(explain, OP_READS, "id", "Why a job is where it is, the most important first."),
+    QUEUE(cancel, 0, "ids", "What waits ends at once; the worker of an active one is told. Refused past a point of no return."),
+    QUEUE(retry, 0, "ids", "Failed and cancelled jobs live again, delayed and unknown ones go on now."),
+    QUEUE(remove, 0, "ids", "Forget jobs that have ended: body, result, history. Their ids stay known."),
+    QUEUE(logs, OP_READS, "id", "The lines that its workers logged with a job, the newest 100."),
 };
 
 const struct op *op_at(size_t index)

@@ -5,7 +5,8 @@
 //   job_class.c     classes, and bodies kept in memory                       job_after.c    dependencies
 //   job_intake.c    enqueue: checks, ids, replies after the commit            job_report.c  what workers say
 //   job_link.c      links: hello, leases, lost workers                        job_dispatch.c who gets which job, batches out
-//   queue.c         the room: load, listeners, turn, tick                     queue_ops.c   ops on queues
+//   queue.c         the room: deliveries, turn, tick                          queue_rows.c  to and from the store
+//   queue_ops.c     ops on queues
 //   job_ops.c       ops on jobs       job_explain.c  why it is where it is    queue_status.c records, rates, events
 //   queue_schedule.c jobs by cron     queue_keep.c   retention
 //
@@ -80,6 +81,8 @@ struct job_text {
     bool seen;            // while a hello is read
     double progress;      // < 0 = none told
     char progress_text[96];
+    int64_t record_mono; // its record was published; 0 = never
+    bool record_late;    // something of it was held back since
     char worker[2 * REEVE_NAME_SIZE];
     bool cancel_told;
     int64_t cancel_mono;  // told at
@@ -157,7 +160,7 @@ struct job_message { // made in this turn, leaves after its commit
 
 struct queue_rates { // of the last seconds, for the status
     uint64_t added, started, completed, failed, retried, fenced, lost, cancelled, rejected, duplicates; // since the start
-    int64_t service_ms_ewma; // of completed attempts
+    double service_ms; // of completed attempts, a moving average
 };
 
 struct queue {
@@ -180,13 +183,15 @@ struct queue {
     size_t starts_len, starts_at;
     int64_t rate_until_mono; // nothing starts before; 0 = no wait
     struct queue_rates rates, told; // told: at the last status
-    int64_t told_mono, oldest_at;
-    bool status_dirty;
+    int64_t told_mono, published_mono; // told: when `told` was taken
+    bool status_dirty, moving, records_late; // moving: the last status told of rates that were not 0
     struct reeve_value *changes; // events of this turn, LIST or NULL
     size_t changes_more;
+    int64_t keep_mono;   // queue_keep.c: when to look again
     struct schedule *schedules; // queue_schedule.c
     size_t schedules_len;
-    int64_t unmatched;   // waiting jobs that nobody can do
+    int64_t unmatched;   // waiting and unknown jobs that nobody can do
+    int64_t key_waiting; // jobs that wait for their key
 };
 
 struct job_due { // the heap
@@ -255,6 +260,7 @@ void job_failed(struct job *job, struct reeve_span error, int64_t delay_ms, bool
 // Its worker is gone or handed it back; `died`: with the job in hand.
 void job_lost(struct job *job, bool died, const char *cause);
 void job_drop(struct job *job); // out of memory's structures, without a word to the store
+void job_keys_look(struct queue *queue); // max_per_key has grown: more of each key may go
 void job_due_fired(struct job *job); // its time has come: delayed, or an attempt's timeout
 
 // ---- job_class.c ----------------------------------------------------------------------------------------------------
@@ -289,6 +295,7 @@ enum reeve_err intake_job(struct queue *queue, struct reeve_span id, const struc
 void report_delivery(struct queues *queues, struct queue *queue, const struct reeve_delivery *delivery);
 struct link *link_get(struct queue *queue, struct reeve_span worker, int64_t epoch); // makes one; NULL = out of memory, or no name
 void link_say(struct link *link);  // it has something to say in this turn
+void link_flush(struct link *link); // it says it now: it is about to be freed
 void link_gone(struct link *link, enum link_gone how, const char *cause); // its jobs go back; frees it
 void link_free(struct link *link);
 void links_worker(struct queues *queues, const char *node, const char *worker); // what the fleet knows of it changed
@@ -305,6 +312,10 @@ void dispatch_settle(struct queues *queues, bool committed); // batches leave; a
 void dispatch_forget(struct queues *queues); // what was not sent: the session is over
 bool dispatch_eligible(const struct link *link, const struct job_class *class, bool reconcile);
 
+// ---- queue_rows.c ---------------------------------------------------------------------------------------------------
+void queue_rows_write(struct queues *queues, bool store); // of this turn; false: what is dirty is not so
+void queues_forget(struct queues *queues);                // everything in memory
+
 // ---- queue.c, queue_status.c, queue_schedule.c, queue_keep.c ----------------------------------------------------------
 struct queue *queue_find(const struct queues *queues, const char *name);
 struct queue *queue_open(struct queues *queues, const char *name, struct reeve_queue_spec *spec, struct reeve_why *why); // takes spec
@@ -320,5 +331,20 @@ void queue_schedules_load(struct queue *queue);
 void queue_schedules_tick(struct queue *queue);
 void queue_schedules_free(struct queue *queue);
 void queue_keep_tick(struct queue *queue);
+void queue_keep_turn(struct queue *queue);    // a small step, in a turn that is committed anyway
+void queue_ended_counts(struct queue *queue); // of kept jobs, as the store has them
+struct reeve_value *queue_status_value(struct queue *queue); // as published
+void job_record_remove(struct queue *queue, struct reeve_span id); // the retained record, where the queue has them
+enum reeve_err schedules_check(const struct reeve_queue_spec *spec, struct reeve_why *why); // their cron expressions
+
+// ---- job_explain.c ----------------------------------------------------------------------------------------------------
+struct job_explained {
+    char why[400];
+    struct reeve_value *details; // LIST of text, the most important first; the caller's
+};
+void job_explain(const struct job *job, struct job_explained *ret);
+void job_explain_ended(const struct job_ended_row *row, struct job_explained *ret);
+// Why no link at all may do what `class` asks for; false = one may.
+bool job_unmatched(const struct job_class *class, bool reconcile, char *buf, size_t buf_len);
 
 #endif
