@@ -131,6 +131,8 @@ def test_a_command_may_wait_until_its_checkpoint_is_stored(start, scripted):
     scripted.acks = False
     scripted.send([{"id": "j"}])
     scripted.wait_entry("j", "checkpoint")
+    told = max(r["seq"] for r in scripted.reports)
+    scripted.wait_report(lambda r: r["seq"] > told)  # the next sign of life: it had all the time to go on
     assert not scripted.entries("done", "j")
     scripted.acks = True
     scripted.send(ack=max(r["seq"] for r in scripted.reports))
