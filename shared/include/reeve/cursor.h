@@ -50,7 +50,7 @@ enum reeve_err reeve_cursor_end(struct reeve_cursor *cursor, struct reeve_why *w
 
 static inline bool reeve_span_is(struct reeve_span span, const char *text)
 {
-    return span.len == strlen(text) && memcmp(span.data, text, span.len) == 0;
+    return span.len == strlen(text) && (span.len == 0 || memcmp(span.data, text, span.len) == 0);
 }
 static inline bool reeve_span_eq(struct reeve_span a, struct reeve_span b)
 {

@@ -251,6 +251,7 @@ static void pairs_that_are_no_mistake(void **state)
     for (size_t i = 0; i < REEVE_ARRAY_LEN(yamls); i++) {
         SPEC_AUTO spec = spec_of(yamls[i]);
         assert_int_equal(errors.len, 0);
+        assert_int_equal(spec.poison_after, 3); // it was decoded
     }
 }
 
