@@ -248,6 +248,23 @@ static struct reeve_value *worker_value(const struct link *link)
     return value;
 }
 
+// Since this manager began.
+static struct reeve_value *totals_value(const struct queue_rates *rates)
+{
+    struct reeve_value *totals = reeve_value_map();
+    reeve_put_int(totals, "added", (int64_t)rates->added);
+    reeve_put_int(totals, "duplicates", (int64_t)rates->duplicates);
+    reeve_put_int(totals, "rejected", (int64_t)rates->rejected);
+    reeve_put_int(totals, "started", (int64_t)rates->started);
+    reeve_put_int(totals, "completed", (int64_t)rates->completed);
+    reeve_put_int(totals, "failed", (int64_t)rates->failed);
+    reeve_put_int(totals, "retried", (int64_t)rates->retried);
+    reeve_put_int(totals, "lost", (int64_t)rates->lost);
+    reeve_put_int(totals, "fenced", (int64_t)rates->fenced);
+    reeve_put_int(totals, "cancelled", (int64_t)rates->cancelled);
+    return totals;
+}
+
 enum reeve_err op_queue_describe_run(struct call *call, struct reeve_why *why)
 {
     struct queue *queue = queue_of_call(call, why);
@@ -267,6 +284,7 @@ enum reeve_err op_queue_describe_run(struct call *call, struct reeve_why *why)
     reeve_put_str(result, "queue", queue->name);
     (void)reeve_value_put(result, "spec", spec); /* as above */
     (void)reeve_value_put(result, "status", queue_status_value(queue));
+    (void)reeve_value_put(result, "totals", totals_value(&queue->rates));
     (void)reeve_value_put(result, "workers", workers);
     return call_done(call, result, NULL);
 }
