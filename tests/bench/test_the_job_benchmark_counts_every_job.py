@@ -32,7 +32,7 @@ def rows(report, name):
 
 def test_every_measure_is_there_with_its_samples_in_order(bench):
     system, report, _ = bench
-    parties = {f"cpu_{name}" for name in SYSTEMS[system] | {"producer", "workers", "all"}}
+    parties = {f"cpu_{name}" for name in SYSTEMS[system] | {"producer", "workers", "all"}} | ({"import"} if system == "reeve" else set())
     assert {row["name"] for row in report["measures"]} == {"end_to_end", "latency", "sent_late", "bulk_add", "written", "disk"} | parties
     assert report["skipped"] == [] and "error" not in report
     assert [row["workers"] for row in rows(report, "end_to_end")] == [1, 2]
@@ -47,8 +47,8 @@ def test_every_job_was_handled_exactly_once_warm_ups_too(bench):
     system, report, _ = bench
     audit = report["audit"]
     assert audit["ok"] is True
-    # two runs with their warm-ups, the steady rate with its own, and one added in bulk
-    expected = 2 * (2000 + 201) + 200 + 100 + 2000
+    # two runs with their warm-ups, the steady rate with its own, one added in bulk, and one by the CLI
+    expected = 2 * (2000 + 201) + 200 + 100 + 2000 + (2000 if system == "reeve" else 0)
     assert audit[f"{system}_handled_once"] == {"counted": expected, "expected": expected}
     for fault in ("lost", "doubled", "strangers"):
         assert audit[f"{system}_{fault}"] == {"counted": 0, "expected": 0}

@@ -13,6 +13,7 @@
 #define JOBS_QUEUE       "bench"
 
 struct jobs_system;
+struct batch;
 
 struct jobs_options {
     int64_t rounds;
@@ -104,6 +105,8 @@ struct jobs_system {
     // How many the queue says are completed since its start, and when it was seen to; NULL = the workers' ledgers say.
     enum reeve_err (*completed)(struct jobs_run *run, int64_t *ret, uint64_t *ret_ns, struct reeve_why *why);
     void (*turn)(struct jobs_run *run); // while waiting; NULL
+    // Adds a batch by the system's own program for people; NULL = there is none that is measured.
+    enum reeve_err (*import)(struct jobs_run *run, struct batch *batch, struct reeve_why *why);
     // Ends in order what owns the bytes on disk, so that they are final, and starts it again with them.
     void (*halt)(struct jobs_run *run);
     enum reeve_err (*resume)(struct jobs_run *run, struct reeve_why *why);

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAVE_MS 20000
-#define MANAGER  "main"
+#define LEAVE_MS      20000
+#define MANAGER       "main"
+#define PAYLOAD_FRAME 22 // {"number", "pad"} in JSON without the pad's letters
 
 struct asked { // one command to the queue
     bool over;
@@ -238,9 +239,55 @@ static enum reeve_err completed(struct jobs_run *run, int64_t *ret, uint64_t *re
     }
     REEVE_VALUE_AUTO described = NULL;
     enum reeve_err err = ask(run->bench, "describe", &described, why);
+    const struct reeve_value *status = reeve_value_get(described, "status");
+    static const char *const left[] = {"waiting", "delayed", "active", "unknown",
+                                       "failed"}; // anything else is completed
+    int64_t live = 0;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(left); i++) {
+        live += reeve_get_int(status, left[i], 1);
+    }
     if (err == REEVE_OK) {
-        *ret = run->forgotten + reeve_get_int(reeve_value_get(described, "totals"), "completed", 0);
+        *ret = run->next - live;
         *ret_ns = job_now_ns();
+    }
+    return err;
+}
+
+// ---- the CLI --------------------------------------------------------------------------------------------------
+
+static enum reeve_err write_lines(const struct batch *batch, const char *path, struct reeve_why *why)
+{
+    FILE *file = fopen(path, "we");
+    size_t pad = batch->payload_bytes > PAYLOAD_FRAME ? (size_t)batch->payload_bytes - PAYLOAD_FRAME : 0;
+    char *letters = calloc(1, pad + 1);
+    if (file == NULL || letters == NULL) {
+        free(letters);
+        return reeve_fail_errno(why, "%s", path);
+    }
+    memset(letters, 'x', pad);
+    for (int64_t i = 0; i < batch->count; i++) {
+        (void)fprintf(file, "{\"type\":\"noop\",\"payload\":{\"number\":%lld,\"pad\":\"%s\"}}\n", // ferror() below
+                      (long long)(batch->first + i), letters);
+    }
+    free(letters);
+    bool good = ferror(file) == 0;
+    return fclose(file) == 0 && good ? REEVE_OK : reeve_fail_errno(why, "%s", path);
+}
+
+static enum reeve_err import(struct jobs_run *run, struct batch *batch, struct reeve_why *why)
+{
+    char lines[SITE_PATH_SIZE], program[SITE_PATH_SIZE];
+    const struct site *site = &run->bench->site;
+    const char *const argv[] = {
+        site_program(site, "reeve", program), "--site",  site->dir, "job", "add", JOBS_QUEUE, "--file",
+        site_path(site, "jobs.jsonl", lines), "--brief", "--quiet", NULL};
+    batch->first = run->next;
+    enum reeve_err err = write_lines(batch, lines, why);
+    if (err == REEVE_OK) {
+        run->next += batch->count;
+        batch->began_ns = job_now_ns();
+        err = child_run(argv, NULL, STDERR_FILENO, why);
+        batch->acked_ns = job_now_ns();
     }
     return err;
 }
@@ -255,5 +302,6 @@ const struct jobs_system jobs_reeve = {.name = "reeve",
                                        .worker = worker,
                                        .completed = completed,
                                        .turn = turn,
+                                       .import = import,
                                        .halt = halt,
                                        .resume = resume};

@@ -149,6 +149,20 @@ static enum reeve_err bulk(struct jobs_run *run, int64_t payload_bytes, struct r
     return err == REEVE_OK ? run_await_completed(run, &batch, why) : err;
 }
 
+static enum reeve_err import(struct jobs_run *run, int64_t payload_bytes, struct reeve_why *why)
+{
+    struct batch batch = {.count = jobs_of(run, payload_bytes), .payload_bytes = payload_bytes};
+    struct figure_key key = {
+        .name = "import", .system = run->system->name, .unit = "jobs/s", .payload_bytes = payload_bytes};
+    enum reeve_err err = run_forget(run, why);
+    err = err == REEVE_OK ? run->system->import(run, &batch, why) : err;
+    if (err == REEVE_OK) {
+        figure_add(run->figures, &key, rate(batch.count, batch.began_ns, batch.acked_ns));
+        err = run_workers(run, 1, why);
+    }
+    return err == REEVE_OK ? run_await_completed(run, &batch, why) : err;
+}
+
 enum reeve_err measure_jobs(struct jobs_run *run, bool with_latency, struct reeve_why *why)
 {
     const struct jobs_options *options = run->options;
@@ -164,6 +178,7 @@ enum reeve_err measure_jobs(struct jobs_run *run, bool with_latency, struct reev
     }
     for (size_t p = 0; err == REEVE_OK && p < JOBS_LIST_MAX && options->payloads[p] > 0; p++) {
         err = bulk(run, options->payloads[p], why);
+        err = err == REEVE_OK && run->system->import != NULL ? import(run, options->payloads[p], why) : err;
     }
     return err == REEVE_OK ? jobs_audit(run, why) : err;
 }
