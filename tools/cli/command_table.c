@@ -981,9 +981,10 @@ const struct command_def command_table[] = {
      .offline = true,
      .summary = "measure a site of its own on this machine",
      .detail =
-         "WHAT is `node` or `fleet`. Runs reeve-bench, which starts a broker and a daemon or manager of its own, and "
+         "WHAT is `node`, `fleet` or `jobs`. Runs reeve-bench, which starts a broker and a daemon or manager of its own, and "
          "removes them. Its options stand after `--`.",
-     .examples = "reeve bench node\nreeve bench node -- --table --rounds 50\nreeve bench fleet"},
+     .examples = "reeve bench node\nreeve bench node -- --table --rounds 50\nreeve bench fleet\n"
+                 "reeve bench jobs -- --table --peers bullmq,beanstalkd"},
     {.name = "version",
      .args = "",
      .args_max = 0,
