@@ -26,6 +26,9 @@ static const char *const statement_sql[] = {
     [JOB_ID_FIND] = "SELECT number FROM job_id WHERE id=?1 AND queue=?2",
     [JOB_ID_REMOVE_RUN] = "DELETE FROM job_id WHERE id IN(SELECT id FROM job_past WHERE place>=?1 AND place<=?2)"
                           " AND queue=?3",
+    [JOB_ID_LAST] = "SELECT id FROM job_id ORDER BY id DESC LIMIT 1",
+    [JOB_ID_OF_RUN] = "SELECT place,id FROM job_past WHERE place>=?1 AND place<=?2",
+    [JOB_ID_UNMERGED] = "SELECT number,id,queue FROM job_body WHERE number>=?1 AND number<=?2",
     [JOB_BODY_ADD] = "INSERT INTO job_body(number,queue,digest,id,raw) VALUES(?1,?2,?3,?4,?5)",
     [JOB_BODY_GET] = "SELECT digest,id,raw FROM job_body WHERE number=?1",
     [JOB_BODY_QUEUE] = "SELECT queue FROM job_body WHERE number=?1",
@@ -144,6 +147,10 @@ static enum reeve_err read_again(struct job_store *jobs, struct reeve_why *why)
     int64_t notes = 0;
     int64_t afters = 0;
     enum reeve_err err = read_queues(jobs, why);
+    if (err == REEVE_OK && jobs->ids_stale) {
+        err = job_ids_load(jobs, why);
+        jobs->ids_stale = err != REEVE_OK;
+    }
     if (err == REEVE_OK) {
         err = store_pragma(jobs->store->db, "SELECT EXISTS(SELECT 1 FROM job_note)", &notes, why);
     }
@@ -190,9 +197,14 @@ enum reeve_err job_store_fail(struct job_store *jobs, int rc, const char *what, 
 enum reeve_err job_store_enter(struct job_store *jobs, struct reeve_why *why)
 {
     job_store_read_done(jobs);
+    bool first = !jobs->turn;
     enum reeve_err err = store_turn_enter(jobs->store, why);
     if (err == REEVE_OK && jobs->stale) {
         err = store_turn_break(jobs->store, read_again(jobs, why), why);
+    }
+    if (err == REEVE_OK && first) {
+        jobs->turn = true;
+        job_ids_begin(jobs);
     }
     return err;
 }
@@ -252,7 +264,11 @@ static enum reeve_err flush(struct store_part *part, struct reeve_why *why)
     struct job_store *jobs = (struct job_store *)part;
     enum reeve_err err = REEVE_OK;
     job_store_read_done(jobs);
-    for (size_t i = 0; i < jobs->queues_len && err == REEVE_OK && !jobs->stale; i++) {
+    if (!jobs->turn) {
+        return REEVE_OK; // it wrote nothing of jobs
+    }
+    err = job_ids_flush(jobs, why);
+    for (size_t i = 0; i < jobs->queues_len && err == REEVE_OK; i++) {
         if (jobs->queues[i].changed) {
             err = put_queue(jobs, (int64_t)i, why);
         }
@@ -260,11 +276,21 @@ static enum reeve_err flush(struct store_part *part, struct reeve_why *why)
     return err;
 }
 
+static void committed(struct store_part *part)
+{
+    struct job_store *jobs = (struct job_store *)part;
+    jobs->turn = false;
+}
+
 static void undone(struct store_part *part)
 {
     struct job_store *jobs = (struct job_store *)part;
     job_store_read_done(jobs);
-    jobs->stale = true;
+    if (jobs->turn) {
+        jobs->stale = true;
+        jobs->ids_stale = !job_ids_undo(jobs);
+    }
+    jobs->turn = false;
 }
 
 enum reeve_err job_store_commit(struct job_store *jobs, struct reeve_why *why)
@@ -302,7 +328,10 @@ static enum reeve_err open_in(struct store *store, bool own, struct job_store **
         }
         return reeve_fail(why, REEVE_NOMEM, "store: out of memory");
     }
-    *jobs = (struct job_store){.part = {.flush = flush, .undone = undone}, .store = store, .own = own};
+    *jobs = (struct job_store){.part = {.flush = flush, .committed = committed, .undone = undone},
+                               .store = store,
+                               .own = own,
+                               .ids_stale = true};
     REEVE_ASSERT(store->part == NULL);
     store->part = &jobs->part;
     enum reeve_err err = prepare(jobs, why);
@@ -341,6 +370,7 @@ void job_store_close(struct job_store *jobs)
     if (jobs->own) {
         store_close(jobs->store);
     }
+    job_ids_done(jobs);
     forget_queues(jobs);
     free(jobs->queues);
     free(jobs);
@@ -455,18 +485,9 @@ enum reeve_err job_store_add(struct job_store *jobs, int64_t queue, int64_t numb
     if (of == NULL) {
         return err;
     }
-    sqlite3_stmt *stmt = jobs->statements[JOB_ID_ADD];
-    job_bind_text(stmt, 1, id);
-    sqlite3_bind_int64(stmt, 2, queue);
-    sqlite3_bind_int64(stmt, 3, number);
-    err = job_store_write(jobs, JOB_ID_ADD, why);
+    err = job_ids_add(jobs, queue, number, id, ret_known, why);
     if (err != REEVE_OK) {
         return err;
-    }
-    if (sqlite3_changes64(jobs->store->db) == 0) {
-        err = job_store_find(jobs, queue, id, ret_known, why);
-        return err == REEVE_OK ? reeve_fail(why, REEVE_CONFLICT, "the id is known")
-                               : store_turn_break(jobs->store, err, why);
     }
     of->number_max = number > of->number_max ? number : of->number_max;
     of->changed = true;

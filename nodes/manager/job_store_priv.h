@@ -1,5 +1,5 @@
-// Inside of the jobs on disk: what job_store.c (turns, queues, writing), job_store_read.c and job_store_retain.c share.
-// Must not: be included by anything else.
+// Inside of the jobs on disk: what job_store.c (turns, queues, writing), job_store_ids.c, job_store_read.c and
+// job_store_retain.c share. Must not: be included by anything else.
 //
 // Two tables have several numbers in one rowid, since a table by rowid is the fastest that SQLite has, and rows of one
 // queue and state lie side by side in it:
@@ -36,6 +36,9 @@ enum job_statement {
     JOB_ID_ADD,
     JOB_ID_FIND,
     JOB_ID_REMOVE_RUN,
+    JOB_ID_LAST,
+    JOB_ID_OF_RUN,
+    JOB_ID_UNMERGED,
     JOB_BODY_ADD,
     JOB_BODY_GET,
     JOB_BODY_QUEUE,
@@ -85,11 +88,47 @@ struct job_queue {
     bool changed;              // in this turn
 };
 
+// Ids that are not in the table `job_id` yet, and in memory: see job_store_ids.c.
+struct job_id_entry {
+    uint64_t prefix; // the first 8 bytes of the id, as a number that sorts as they do
+    int64_t number;  // 0 = forgotten
+    uint32_t text;   // where in `texts`
+    uint32_t hash;
+    uint16_t queue;
+    uint8_t len;
+};
+struct job_id_generation {
+    struct job_id_entry *entries;
+    size_t len, max;
+    uint32_t *slots; // place in `entries` + 1; 0 = free
+    size_t slots_len;
+    char *texts;
+    size_t texts_len, texts_max;
+    uint32_t *order; // of the one that is merged: places, sorted in runs
+    size_t *heads;   // of each run: the next one
+    size_t runs, run_len, sorted;
+    bool loaded; // from disk, when this process began
+};
+struct job_ids {
+    struct job_id_generation fresh, merging;
+    size_t fresh_max, run_len; // so many, and they are merged; so many of them are sorted at a time
+    int64_t merged;            // all numbers up to this are in the table
+    int64_t merging_max;       // the highest of `merging`; `merged` while there is none
+    size_t fresh_before;       // at the begin of the turn
+    size_t added;              // in this turn
+    bool reload;               // this turn changed more than can be taken back: an undone one has to be read again
+    uint64_t seed;
+    char last[REEVE_JOB_ID_SIZE]; // no id of the table is behind it
+    size_t last_len;
+};
+
 struct job_store {
     struct store_part part; // first: the store knows it by this
     struct store *store;
     bool own;           // the store is in memory, and ours
+    bool turn;          // one is open in which jobs were written
     bool stale;         // a turn was undone: queues, notes and afters are read again before they are used
+    bool ids_stale;     // ids too
     bool notes, afters; // whether there are any: mostly not, and then nobody has to look
     int64_t page_size;
     sqlite3_stmt *reading; // its row was handed out; NULL = none. Ends with the next call: a read that stays open holds
@@ -97,6 +136,7 @@ struct job_store {
     int64_t queue_hint;    // of the last id that was found
     struct job_queue *queues; // by number
     size_t queues_len;
+    struct job_ids ids;
     sqlite3_stmt *statements[JOB_STATEMENT_COUNT];
 };
 
@@ -145,6 +185,22 @@ static inline struct reeve_span job_column(sqlite3_stmt *stmt, int column)
     const char *data = sqlite3_column_blob(stmt, column); // of a text too: its bytes as they are
     return (struct reeve_span){.data = data, .len = (size_t)sqlite3_column_bytes(stmt, column)};
 }
+
+// ---- job_store_ids.c --------------------------------------------------------------------------------------------
+enum reeve_err job_ids_load(struct job_store *jobs, struct reeve_why *why);
+void job_ids_done(struct job_store *jobs);
+void job_ids_begin(struct job_store *jobs);                                  // of a turn
+enum reeve_err job_ids_flush(struct job_store *jobs, struct reeve_why *why); // its end
+bool job_ids_undo(struct job_store *jobs);                                   // false: they are to be loaded again
+// CONFLICT with the number that has the id. Other errors break the turn.
+enum reeve_err job_ids_add(struct job_store *jobs, int64_t queue, int64_t number, struct reeve_span id,
+                           int64_t *ret_known, struct reeve_why *why);
+enum reeve_err job_ids_find(struct job_store *jobs, int64_t queue, struct reeve_span id, int64_t *ret,
+                            struct reeve_why *why); // NOENT
+// Of the rows of job_past with these places; of a whole queue.
+enum reeve_err job_ids_forget(struct job_store *jobs, int64_t queue, int64_t first, int64_t last,
+                              struct reeve_why *why);
+void job_ids_forget_queue(struct job_store *jobs, int64_t queue); // in memory
 
 // ---- job_store_read.c -------------------------------------------------------------------------------------------
 // The state a job ended in and whether it is retained; NOENT. `ret` may be NULL.

@@ -127,17 +127,14 @@ enum reeve_err job_store_each_live(struct job_store *jobs, void (*each)(const st
 enum reeve_err job_store_find(struct job_store *jobs, int64_t queue, struct reeve_span id, int64_t *ret,
                               struct reeve_why *why)
 {
-    sqlite3_stmt *stmt = fresh(jobs, JOB_ID_FIND);
-    job_bind_text(stmt, 1, id);
-    sqlite3_bind_int64(stmt, 2, queue);
-    enum reeve_err err = one_row(jobs, JOB_ID_FIND, why);
-    if (err != REEVE_OK) {
-        return not_there(err, "job", why);
+    enum reeve_err err = job_store_look(jobs, why);
+    if (err == REEVE_OK) {
+        err = job_ids_find(jobs, queue, id, ret, why);
     }
-    *ret = sqlite3_column_int64(stmt, 0);
-    jobs->queue_hint = queue;
-    job_store_read_done(jobs);
-    return REEVE_OK;
+    if (err == REEVE_OK) {
+        jobs->queue_hint = queue;
+    }
+    return not_there(err, "job", why);
 }
 
 static enum reeve_err past_row(struct job_store *jobs, int64_t queue, int64_t number, struct reeve_why *why)

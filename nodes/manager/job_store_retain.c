@@ -159,8 +159,7 @@ static enum reeve_err too_old(struct sweep *sweep, enum reeve_job_state state, c
 static enum reeve_err forget_run(struct sweep *sweep, const struct run *run)
 {
     struct job_store *jobs = sweep->jobs;
-    sqlite3_bind_int64(jobs->statements[JOB_ID_REMOVE_RUN], 3, sweep->rule->queue);
-    enum reeve_err err = write_run(jobs, JOB_ID_REMOVE_RUN, run->first, run->last, sweep->why);
+    enum reeve_err err = job_ids_forget(jobs, sweep->rule->queue, run->first, run->last, sweep->why);
     if (err == REEVE_OK) {
         err = write_run(jobs, JOB_PAST_REMOVE_RUN, run->first, run->last, sweep->why);
     }
@@ -339,6 +338,7 @@ enum reeve_err job_store_queue_remove(struct job_store *jobs, int64_t queue, str
     if (err != REEVE_OK) {
         return err;
     }
+    job_ids_forget_queue(jobs, queue);
     free(of->name);
     *of = (struct job_queue){0};
     jobs->queues[0].number_max = number_max;

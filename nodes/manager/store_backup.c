@@ -223,6 +223,7 @@ static void wrong_job(struct check *check, sqlite3_stmt *stmt)
 static void check_jobs(struct check *check)
 {
 #define NUMBER_OF "(place&70368744177663)" // of a place, see job_store_priv.h
+#define MERGED    "coalesce((SELECT value FROM number WHERE key='job_ids_merged'),0)" // see job_store_ids.c
     static_assert(JOB_NUMBER_MAX == 70368744177663 && JOB_SLOT_BITS == 2, "as in the questions");
     static const char *const questions[] = {
         "SELECT 'job '||number||' is in no state that a live job has' FROM job WHERE state NOT BETWEEN 0 AND 3",
@@ -231,10 +232,10 @@ static void check_jobs(struct check *check)
         " (SELECT 1 FROM job_body b WHERE b.number=j.number)",
         "SELECT 'ended job '||" NUMBER_OF "||' has no body' FROM job_ended WHERE NOT EXISTS"
         " (SELECT 1 FROM job_body WHERE number=" NUMBER_OF ")",
-        "SELECT 'job '||number||' can''t be found by its id' FROM job_body b WHERE NOT EXISTS"
+        "SELECT 'job '||number||' can''t be found by its id' FROM job_body b WHERE number<=" MERGED " AND NOT EXISTS"
         " (SELECT 1 FROM job_id i WHERE i.id=b.id AND i.queue=b.queue AND i.number=b.number)",
-        "SELECT 'job '||" NUMBER_OF "||' can''t be found by its id' FROM job_past p WHERE NOT EXISTS"
-        " (SELECT 1 FROM job_id i WHERE i.id=p.id AND i.queue=p.place>>46 AND i.number=" NUMBER_OF ")",
+        "SELECT 'job '||" NUMBER_OF "||' can''t be found by its id' FROM job_past p WHERE " NUMBER_OF "<=" MERGED " AND"
+        " NOT EXISTS (SELECT 1 FROM job_id i WHERE i.id=p.id AND i.queue=p.place>>46 AND i.number=" NUMBER_OF ")",
         "SELECT 'job '||" NUMBER_OF
         "||' ended in no state that there is' FROM job_past WHERE state NOT BETWEEN 4 AND 6",
         "SELECT 'queue '''||name||''' counts '||counted||' ended jobs, there are '||there FROM (SELECT name,"

@@ -316,7 +316,7 @@ static enum reeve_err configure(sqlite3 *db, struct reeve_why *why)
 {
     // Small caches: the manager's memory is a published figure, and it keeps what it needs itself. What was deleted is overwritten
     // where that costs no writing of its own (Debian's SQLite would write each freed page once more).
-    static const char pragmas[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-512;"
+    static const char pragmas[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-2048;"
                                   "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=4194304;"
                                   "PRAGMA secure_delete=FAST;";
     return store_exec(db, pragmas, "configure", why);

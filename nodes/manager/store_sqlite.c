@@ -134,6 +134,9 @@ enum reeve_err store_commit(struct store *store, struct reeve_why *why)
     }
     store->in_turn = false;
     store->epoch_kept = store->epoch;
+    if (store->part != NULL) {
+        store->part->committed(store->part);
+    }
     return REEVE_OK;
 }
 

@@ -46,8 +46,10 @@ enum store_statement {
 
 // Somebody else's tables in the same file and the same turns.
 struct store_part {
-    enum reeve_err (*flush)(struct store_part *part, struct reeve_why *why); // the last writes of a turn that is committed
-    void (*undone)(struct store_part *part);                                // what it remembers of the turn is no more
+    enum reeve_err (*flush)(struct store_part *part,
+                            struct reeve_why *why); // the last writes of a turn that is committed
+    void (*committed)(struct store_part *part);
+    void (*undone)(struct store_part *part); // what it remembers of the turn is no more
 };
 
 struct store {

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <reeve/clock.h>
 #include <reeve/file.h>
+#include <reeve/id.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -366,12 +367,16 @@ static void a_removed_queue_leaves_nothing_but_the_highest_number(void **state)
     assert_ok(job_store_class_put(site->jobs, &class, NULL));
     assert_ok(job_store_remove(site->jobs, 12, NULL));
     look_again(site);
+    other.jobs = site->jobs;
     assert_ok(job_store_queue_remove(site->jobs, other.queue, NULL));
     assert_int_equal(job_store_queue_remove(site->jobs, other.queue, NULL), REEVE_NOENT);
     look_again(site);
+    other.jobs = site->jobs;
     for (size_t i = 0; i < REEVE_ARRAY_LEN(tables); i++) {
-        assert_int_equal(rows(site, tables[i]), i < 3 ? 1 : 0);
+        assert_int_equal(rows(site, tables[i]), i < 2 || (i == 2 && site->memory) ? 1 : 0); // ids are merged later
     }
+    assert_int_equal(number_of(site, "kept"), 1);
+    assert_int_equal(number_of(&other, "live") + number_of(&other, "job-12"), 0);
     assert_string_equal(live(site), "1 ");
     assert_ok(job_store_number_max(site->jobs, &max, NULL));
     assert_int_equal(max, 20);
@@ -602,7 +607,7 @@ static void jobs_may_be_read_and_revived_while_they_are_listed(void **state)
     struct site *site = *state;
     struct listed listed = {0};
     for (int64_t number = 1; number <= 500; number++) {
-        done(site, number, REEVE_JOB_FAILED + number % 2);
+        done(site, number, number % 2 == 0 ? REEVE_JOB_FAILED : REEVE_JOB_CANCELLED);
     }
     commit(site);
     assert_ok(job_store_each_ended(site->jobs, site->queue, REEVE_JOB_STATE_COUNT, 0, 400, revive_each, site, NULL));
@@ -726,6 +731,171 @@ static void a_dedupe_key_holds_for_its_time(void **state)
     assert_ok(job_store_retain(site->jobs, &rule, &count, NULL));
     assert_int_equal(count, 1);
     assert_int_equal(rows(site, "job_dedupe"), 1);
+}
+
+static void limit_pages(struct site *site, int64_t more)
+{
+    char sql[64];
+    int64_t pages = 0;
+    assert_ok(store_pragma(site->jobs->store->db, "PRAGMA page_count", &pages, NULL));
+    (void)snprintf(sql, sizeof sql, "PRAGMA max_page_count=%lld", (long long)(pages + more));
+    assert_ok(store_exec(site->jobs->store->db, sql, "test", NULL));
+}
+
+// ---- ids ----------------------------------------------------------------------------------------------------------
+
+#define MODEL_IDS 600
+
+// What should be known: the number of each id, 0 = none. `now` is as in the turn, `kept` as it was at the last commit.
+struct model {
+    struct site *site;
+    unsigned seed;
+    int64_t now[MODEL_IDS], kept[MODEL_IDS];
+    int64_t number, number_kept, undone;
+};
+
+static const char *model_id(int i)
+{
+    static char id[32];
+    (void)snprintf(id, sizeof id, "%08x-%d", (unsigned)i * 2654435761u, i); // in no order
+    return id;
+}
+
+static void model_open(struct model *model)
+{
+    open_site(model->site);
+    model->site->jobs->ids.fresh_max = 24;
+    model->site->jobs->ids.run_len = 5;
+}
+
+static void model_add(struct model *model)
+{
+    int i = rand_r(&model->seed) % MODEL_IDS;
+    int64_t known = 0;
+    const char *id = model_id(i);
+    int64_t number = rand_r(&model->seed) % 8 == 0 && model->number > 50 ? 0 : ++model->number;
+    if (number == 0) { // one that is late
+        number = ++model->number - 40;
+        struct job_body body;
+        if (job_store_body(model->site->jobs, number, &body, NULL) == REEVE_OK) {
+            return;
+        }
+    }
+    enum reeve_err err =
+        job_store_add(model->site->jobs, model->site->queue, number, SPAN(id), SPAN("b"), 1, &known, NULL);
+    assert_int_equal(err, model->now[i] == 0 ? REEVE_OK : REEVE_CONFLICT);
+    assert_int_equal(known, model->now[i]);
+    model->now[i] = model->now[i] == 0 ? number : model->now[i];
+}
+
+// Ends some jobs, and forgets the ids of those at once.
+static void model_forget(struct model *model)
+{
+    struct site *site = model->site;
+    const struct job_retention rule = {.queue = site->queue, .now = 1000000, .id_retention_ms = 1, .rows_max = 1000};
+    int64_t count = 0;
+    for (int i = rand_r(&model->seed) % 20; i < MODEL_IDS; i += 20) {
+        if (model->now[i] != 0) {
+            end(site, model->now[i], REEVE_JOB_COMPLETED);
+            model->now[i] = 0;
+        }
+    }
+    assert_ok(job_store_retain(site->jobs, &rule, &count, NULL));
+    assert_int_equal(counts_of(site).ids, 0);
+}
+
+static void model_check(struct model *model)
+{
+    for (int i = 0; i < MODEL_IDS; i++) {
+        assert_int_equal(number_of(model->site, model_id(i)), model->now[i]);
+    }
+}
+
+static void model_step(struct model *model)
+{
+    struct site *site = model->site;
+    for (int count = rand_r(&model->seed) % 12; count > 0; count--) {
+        model_add(model);
+    }
+    if (rand_r(&model->seed) % 3 == 0) {
+        model_forget(model);
+    }
+    switch (rand_r(&model->seed) % 30) {
+    case 0:
+        undo(site);
+        memcpy(model->now, model->kept, sizeof model->now);
+        model->undone++;
+        model_check(model);
+        return;
+    case 1:
+        limit_pages(site, 0); // the commit, or what it merges, may fail
+        if (try_commit(site, NULL) != REEVE_OK) {
+            memcpy(model->now, model->kept, sizeof model->now);
+            model->undone++;
+        }
+        limit_pages(site, 100000);
+        break;
+    default:
+        commit(site);
+        break;
+    }
+    if (rand_r(&model->seed) % 50 == 0) {
+        close_site(site);
+        model_open(model);
+    }
+    memcpy(model->kept, model->now, sizeof model->kept);
+    model_check(model);
+}
+
+static void ids_are_known_whatever_was_merged_undone_or_forgotten(void **state)
+{
+    const char *given = getenv("REEVE_SEED");
+    struct model model = {.site = *state};
+    reeve_random_bytes(&model.seed, sizeof model.seed);
+    model.seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : model.seed;
+    print_message("           seed=%u\n", model.seed);
+    model_open(&model);
+    for (int i = 0; i < 2000; i++) {
+        model_step(&model);
+    }
+    assert_true(model.site->jobs->ids.merged > 1000);
+    assert_true(model.undone > 20);
+    assert_ok(store_check(model.site->store, NULL, NULL, NULL));
+}
+
+static void ids_that_are_not_merged_come_back_with_the_next_process(void **state)
+{
+    struct site *site = *state;
+    add(site, 1, "live");
+    done(site, 2, REEVE_JOB_COMPLETED);
+    done(site, 3, REEVE_JOB_COMPLETED);
+    assert_ok(job_store_remove(site->jobs, 3, NULL)); // only in job_past
+    look_again(site);
+    assert_int_equal(rows(site, "job_id"), 0);
+    assert_int_equal(number_of(site, "live"), 1);
+    assert_int_equal(number_of(site, "job-2"), 2);
+    assert_int_equal(number_of(site, "job-3"), 3);
+}
+
+static void ids_that_are_no_ids_are_refused(void **state)
+{
+    struct site *site = *state;
+    char longest[REEVE_JOB_ID_SIZE];
+    char too_long[REEVE_JOB_ID_SIZE + 1];
+    int64_t known = 0;
+    memset(longest, 'x', sizeof longest);
+    memset(too_long, 'x', sizeof too_long);
+    longest[sizeof longest - 1] = '\0';
+    too_long[sizeof too_long - 1] = '\0';
+    add(site, 1, longest);
+    commit(site);
+    assert_int_equal(number_of(site, longest), 1);
+    assert_int_equal(number_of(site, too_long) + number_of(site, ""), 0);
+    assert_int_equal(job_store_add(site->jobs, site->queue, 2, SPAN(too_long), SPAN(""), 1, &known, NULL),
+                     REEVE_INVALID);
+    undo(site);
+    assert_int_equal(job_store_add(site->jobs, site->queue, 2, SPAN(""), SPAN(""), 1, &known, NULL), REEVE_INVALID);
+    undo(site);
 }
 
 // ---- retention --------------------------------------------------------------------------------------------------
@@ -928,15 +1098,6 @@ static int64_t whole_turn(struct site *site)
         assert_int_equal(job_store_body(site->jobs, i, &body, NULL), i <= turn ? REEVE_OK : REEVE_NOENT);
     }
     return turn;
-}
-
-static void limit_pages(struct site *site, int64_t more)
-{
-    char sql[64];
-    int64_t pages = 0;
-    assert_ok(store_pragma(site->jobs->store->db, "PRAGMA page_count", &pages, NULL));
-    (void)snprintf(sql, sizeof sql, "PRAGMA max_page_count=%lld", (long long)(pages + more));
-    assert_ok(store_exec(site->jobs->store->db, sql, "test", NULL));
 }
 
 static void a_store_that_is_full_refuses_whole_turns(void **state)
@@ -1204,7 +1365,7 @@ static void check_names_what_is_wrong_with_jobs(void **state)
     close_site(site);
     exec_on(path_in(site, STORE_FILE),
             "DELETE FROM job_body WHERE number IN(1,5); UPDATE job SET state=4 WHERE number=6;"
-            "UPDATE job SET queue=9 WHERE number=7; DELETE FROM job_id WHERE number IN(2,4);"
+            "UPDATE job SET queue=9 WHERE number=7; INSERT INTO number VALUES('job_ids_merged',4);"
             "UPDATE job_queue SET completed=17 WHERE name='main'; UPDATE job_past SET state=0");
     assert_int_equal(store_check(NULL, path_in(site, STORE_FILE), &report, NULL), REEVE_CORRUPT);
     static const char *const lines[] = {"job 5 has no body",
@@ -1290,6 +1451,10 @@ int main(void)
         BOTH(notes_are_replaced_and_stay_through_the_end),
         BOTH(dependencies_stay_until_they_are_met),
         BOTH(a_dedupe_key_holds_for_its_time),
+        {"ids_are_known_whatever_was_merged_undone_or_forgotten", ids_are_known_whatever_was_merged_undone_or_forgotten,
+         setup, teardown, NULL},
+        ON_FILE(ids_that_are_not_merged_come_back_with_the_next_process),
+        BOTH(ids_that_are_no_ids_are_refused),
         BOTH(retention_by_count_takes_the_oldest_in_steps),
         BOTH(retention_by_age_finds_what_is_old_wherever_it_lies),
         BOTH(a_live_job_is_never_swept),
