@@ -108,14 +108,20 @@ static void print_op_row(const struct op *op, struct reeve_buf *buf)
     reeve_buf_printf(buf, " | %s |\n", op->doc);
 }
 
-// The rows of a record's table, each with the op in front: one table for all ops.
+// The rows of a record's table, each with the op in front: one table for all ops. Records inside stand under their headings; their
+// keys get the record's name in front.
 static void put_rows(const struct op *op, const char *markdown, struct reeve_buf *buf)
 {
+    char inside[80] = "";
     for (const char *end; *markdown != '\0'; markdown = *end != '\0' ? end + 1 : end) {
         end = markdown + strcspn(markdown, "\n");
-        if (reeve_str_starts(markdown, "| `")) {
-            reeve_buf_printf(buf, "| %s `%s` ", level_text(op->level), op->name);
-            reeve_buf_append(buf, markdown, (size_t)(end - markdown) + 1);
+        if (markdown[0] == '#') {
+            const char *name = markdown + strspn(markdown, "# `");
+            (void)snprintf(inside, sizeof inside, "%.*s.", (int)strcspn(name, " `\n"), name); /* names of records are short */
+            inside[strcmp(inside, "op.") == 0 ? 0 : strlen(inside)] = '\0';
+        } else if (reeve_str_starts(markdown, "| `")) {
+            reeve_buf_printf(buf, "| %s `%s` | `%s", level_text(op->level), op->name, inside);
+            reeve_buf_append(buf, markdown + 3, (size_t)(end - markdown) - 2);
         }
     }
 }

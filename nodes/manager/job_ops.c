@@ -173,7 +173,7 @@ struct list_args {
     {.name = "state", .type = REEVE_FIELD_CHOICE, .offset = offsetof(type_, in_ state), .choices = state_choices, .preset = "any", .doc = "Jobs in this state."}, \
     {.name = "type", .type = REEVE_FIELD_STR, .offset = offsetof(type_, in_ type), .min = 1, .max = REEVE_JOB_TYPE_SIZE, .doc = "Of this type; globs are allowed."}, \
     {.name = "key", .type = REEVE_FIELD_STR, .flags = REEVE_FIELD_SCALAR_OK, .offset = offsetof(type_, in_ key), .min = 1, .max = REEVE_JOB_KEY_SIZE - 1, .doc = "With this key."}, \
-    {.name = "error", .type = REEVE_FIELD_STR, .offset = offsetof(type_, in_ error), .min = 1, .max = 200, .doc = "Whose last error fits this glob, such as `*timeout*`."}, \
+    {.name = "error", .type = REEVE_FIELD_STR, .offset = offsetof(type_, in_ error), .min = 1, .max = 200, .doc = "Whose last error contains this; or fits it, when it is a glob such as `timeout*`."}, \
     {.name = "older_than_ms", .type = REEVE_FIELD_DURATION, .offset = offsetof(type_, in_ older_than_ms), .doc = "Ended so long ago, or, when they live, added."}, \
     {.name = "limit", .type = REEVE_FIELD_INT, .offset = offsetof(type_, in_ limit), .min = 1, .max = (limit_max_), .preset = limit_preset_, .doc = "So many at most; `more` says that there are others."}
 

@@ -49,7 +49,13 @@ static int descending(const void *a, const void *b)
 
 // ---- live jobs ----------------------------------------------------------------------------------------------------
 
-static bool error_fits(struct queue *queue, int64_t number, const char *glob)
+// A glob, or text that it contains.
+static bool text_fits(const char *pattern, const char *text)
+{
+    return strpbrk(pattern, "*?[") != NULL ? reeve_glob_match(pattern, text) : strstr(text, pattern) != NULL;
+}
+
+static bool error_fits(struct queue *queue, int64_t number, const char *pattern)
 {
     struct reeve_span error;
     char text[ERROR_SIZE];
@@ -57,7 +63,7 @@ static bool error_fits(struct queue *queue, int64_t number, const char *glob)
         return false;
     }
     (void)snprintf(text, sizeof text, "%.*s", (int)error.len, error.data); /* cut */
-    return reeve_glob_match(glob, text);
+    return text_fits(pattern, text);
 }
 
 static bool fits(struct queue *queue, const struct job_pick *pick, const struct job *job)
@@ -230,7 +236,7 @@ static bool look_at_ended(const struct job_ended_row *row, void *arg)
     (void)snprintf(text, sizeof text, "%.*s", (int)row->error.len, row->error.len > 0 ? row->error.data : ""); /* cut */
     bool meant = pick->states[row->state] &&
                  (pick->older_than_ms == 0 || reeve_clock_wall_ms() - row->ended_at >= pick->older_than_ms) &&
-                 (pick->error == NULL || reeve_glob_match(pick->error, text));
+                 (pick->error == NULL || text_fits(pick->error, text));
     if (meant && !add(scan->found, row->number)) {
         scan->cut = true;
         return false;

@@ -162,6 +162,7 @@ static enum reeve_err apply(struct call *call, struct queue *queue, struct reeve
         if (queue->schedules == NULL) {
             queue_schedules_load(queue);
         }
+        queue_schedules_tick(queue); // when they began is on disk with them
         queue_store(queue);
     }
     return err;

@@ -9,7 +9,7 @@ struct queue *queue_of_call(struct call *call, struct reeve_why *why); // NULL =
 // Which jobs are meant: numbers of those that fit, bounded.
 struct job_pick {
     bool states[REEVE_JOB_STATE_COUNT];
-    const char *type, *error; // globs; NULL = any
+    const char *type, *error; // globs; an error without `*` is text that it contains; NULL = any
     const char *key;          // NULL = any
     int64_t older_than_ms;    // 0 = any: since it was added, or ended
     int64_t limit;
