@@ -183,20 +183,36 @@ enum reeve_err reeve_parse_i64(const char *text, int64_t *ret, struct reeve_why 
     return REEVE_OK;
 }
 
-// Whether the eight bytes are ASCII without NUL: taking 1 from each sets the high bit of none.
-static bool all_ascii(const char *text)
+#define WORD sizeof(uint64_t)
+static const uint64_t ones = UINT64_C(0x0101010101010101);
+
+// High bits where the eight bytes are not ASCII without NUL: taking 1 from each sets the high bit of none.
+static inline uint64_t not_ascii(const char *text)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t word;
     memcpy(&word, text, sizeof word);
-    return (((word - ones) | word) & ones << 7) == 0;
+    return ((word - ones) | word) & ones << 7;
+}
+
+// How many bytes of ASCII the text begins with, as far as whole words tell: four at a time, then one, then the last one.
+static size_t ascii_words(const char *text, size_t len)
+{
+    size_t i = 0;
+    while (len - i >= 4 * WORD && (not_ascii(text + i) | not_ascii(text + i + WORD) | not_ascii(text + i + 2 * WORD) |
+                                   not_ascii(text + i + 3 * WORD)) == 0) {
+        i += 4 * WORD;
+    }
+    while (len - i >= WORD && not_ascii(text + i) == 0) {
+        i += WORD;
+    }
+    return len >= WORD && len - i < WORD && not_ascii(text + len - WORD) == 0 ? len : i;
 }
 
 bool reeve_utf8_valid(const char *text, size_t len)
 {
-    for (size_t i = 0; i < len;) {
-        if (len - i >= sizeof(uint64_t) && all_ascii(text + i)) {
-            i += sizeof(uint64_t);
+    for (size_t i = ascii_words(text, len); i < len;) {
+        if (text[i] > 0 && (unsigned char)text[i] < 0x80) { // without a call: most text is
+            i++;
             continue;
         }
         size_t taken = reeve_utf8_len(text + i, len - i);
@@ -204,6 +220,7 @@ bool reeve_utf8_valid(const char *text, size_t len)
             return false;
         }
         i += taken;
+        i += ascii_words(text + i, len - i);
     }
     return true;
 }
