@@ -18,6 +18,8 @@ static_assert(JOB_NUMBER_MAX == 70368744177663 && JOB_NOTE_BITS == 2, "as in the
 static const char *const statement_sql[] = {
     [JOB_QUEUE_PUT] = "INSERT OR REPLACE INTO job_queue(number,name,number_max,completed,failed,cancelled,past)"
                       " VALUES(?1,?2,?3,?4,?5,?6,?7)",
+    [JOB_ID_REMOVE] = "DELETE FROM job_id WHERE id=?1 AND queue=?2",
+    [JOB_ID_OF_BODY] = "SELECT number,queue FROM job_body WHERE number>=?1",
     [JOB_QUEUE_REMOVE] = "DELETE FROM job_queue WHERE number=?1",
     [JOB_CLASS_PUT] = "INSERT OR REPLACE INTO job_class(number,queue,type,requires) VALUES(?1,?2,?3,?4)",
     [JOB_CLASS_REMOVE] = "DELETE FROM job_class WHERE number=?1",
@@ -122,6 +124,7 @@ static enum reeve_err read_queue(struct job_store *jobs, sqlite3_stmt *stmt, str
         queue->ended[i] = sqlite3_column_int64(stmt, 3 + i);
     }
     queue->past = sqlite3_column_int64(stmt, 3 + JOB_SLOTS);
+    queue->removed = name != NULL && name[0] == JOB_QUEUE_REMOVED;
     return queue->name != NULL ? REEVE_OK : reeve_fail(why, REEVE_NOMEM, "store: out of memory");
 }
 
@@ -179,7 +182,8 @@ enum reeve_err job_store_look(struct job_store *jobs, struct reeve_why *why)
 
 struct job_queue *job_store_queue_of(struct job_store *jobs, int64_t number)
 {
-    bool known = number > 0 && (uint64_t)number < jobs->queues_len && jobs->queues[number].name != NULL;
+    bool known = number > 0 && (uint64_t)number < jobs->queues_len && jobs->queues[number].name != NULL &&
+                 !jobs->queues[number].removed;
     return known ? &jobs->queues[number] : NULL;
 }
 
@@ -243,7 +247,7 @@ static struct job_queue *queue_for(struct job_store *jobs, int64_t queue, int64_
     return of;
 }
 
-static enum reeve_err put_queue(struct job_store *jobs, int64_t number, struct reeve_why *why)
+enum reeve_err job_store_put_queue(struct job_store *jobs, int64_t number, struct reeve_why *why)
 {
     struct job_queue *queue = &jobs->queues[number];
     sqlite3_stmt *stmt = jobs->statements[JOB_QUEUE_PUT];
@@ -270,7 +274,7 @@ static enum reeve_err flush(struct store_part *part, struct reeve_why *why)
     err = job_ids_flush(jobs, why);
     for (size_t i = 0; i < jobs->queues_len && err == REEVE_OK; i++) {
         if (jobs->queues[i].changed) {
-            err = put_queue(jobs, (int64_t)i, why);
+            err = job_store_put_queue(jobs, (int64_t)i, why);
         }
     }
     return err;
@@ -412,7 +416,7 @@ static enum reeve_err make_queue(struct job_store *jobs, const char *name, int64
         return store_turn_break(jobs->store, reeve_fail(why, REEVE_NOMEM, "store: out of memory"), why);
     }
     jobs->queues[number] = (struct job_queue){.name = copy};
-    err = put_queue(jobs, number, why);
+    err = job_store_put_queue(jobs, number, why);
     if (err == REEVE_OK) {
         *ret = number;
     }
@@ -532,7 +536,7 @@ static enum reeve_err remove_notes(struct job_store *jobs, int64_t number, struc
     return job_store_write(jobs, JOB_NOTES_REMOVE, why);
 }
 
-static enum reeve_err remove_body(struct job_store *jobs, int64_t number, struct reeve_why *why)
+enum reeve_err job_store_remove_body(struct job_store *jobs, int64_t number, struct reeve_why *why)
 {
     sqlite3_bind_int64(jobs->statements[JOB_BODY_REMOVE], 1, number);
     enum reeve_err err = job_store_write(jobs, JOB_BODY_REMOVE, why);
@@ -570,10 +574,10 @@ static enum reeve_err put_past(struct job_store *jobs, const struct job_ended_ro
     sqlite3_bind_int64(stmt, 4, row->number);
     sqlite3_bind_int64(stmt, 5, row->attempt);
     enum reeve_err err = job_store_write(jobs, JOB_PAST_FROM_BODY, why);
-    return err == REEVE_OK ? remove_body(jobs, row->number, why) : err;
+    return err == REEVE_OK ? job_store_remove_body(jobs, row->number, why) : err;
 }
 
-static enum reeve_err remove_live(struct job_store *jobs, int64_t number, struct reeve_why *why)
+enum reeve_err job_store_remove_live(struct job_store *jobs, int64_t number, struct reeve_why *why)
 {
     sqlite3_bind_int64(jobs->statements[JOB_REMOVE], 1, number);
     enum reeve_err err = job_store_write(jobs, JOB_REMOVE, why);
@@ -594,7 +598,7 @@ enum reeve_err job_store_end(struct job_store *jobs, const struct job_ended_row 
         return err;
     }
     REEVE_ASSERT(!job_lives(row->state));
-    err = remove_live(jobs, row->number, why);
+    err = job_store_remove_live(jobs, row->number, why);
     if (err != REEVE_OK) {
         return err;
     }

@@ -446,6 +446,21 @@ enum reeve_err job_ids_forget(struct job_store *jobs, int64_t queue, int64_t fir
     return job_store_write(jobs, JOB_ID_REMOVE_RUN, why);
 }
 
+enum reeve_err job_ids_forget_one(struct job_store *jobs, int64_t queue, int64_t number, struct reeve_why *why)
+{
+    struct job_body body;
+    enum reeve_err err = job_store_body(jobs, number, &body, why);
+    if (err != REEVE_OK) {
+        return store_turn_break(jobs->store, err, why);
+    }
+    forget_entry(jobs, queue, body.id);
+    job_bind_text(jobs->statements[JOB_ID_REMOVE], 1, body.id);
+    sqlite3_bind_int64(jobs->statements[JOB_ID_REMOVE], 2, queue);
+    err = job_store_write(jobs, JOB_ID_REMOVE, why);
+    job_store_read_done(jobs);
+    return err;
+}
+
 void job_ids_forget_queue(struct job_store *jobs, int64_t queue)
 {
     struct job_id_generation *const generations[] = {&jobs->ids.fresh, &jobs->ids.merging};

@@ -15,12 +15,13 @@
 
 #include <assert.h>
 
-#define JOB_NUMBER_BITS 46 // 60,000 a second for 37 years
-#define JOB_NUMBER_MAX  ((1LL << JOB_NUMBER_BITS) - 1)
-#define JOB_SLOT_BITS   2
-#define JOB_SLOTS       3 // COMPLETED, FAILED, CANCELLED
-#define JOB_QUEUE_MAX   ((1 << 15) - 1)
-#define JOB_NOTE_BITS   2
+#define JOB_NUMBER_BITS   46 // 60,000 a second for 37 years
+#define JOB_NUMBER_MAX    ((1LL << JOB_NUMBER_BITS) - 1)
+#define JOB_SLOT_BITS     2
+#define JOB_SLOTS         3 // COMPLETED, FAILED, CANCELLED
+#define JOB_QUEUE_MAX     ((1 << 15) - 1)
+#define JOB_NOTE_BITS     2
+#define JOB_QUEUE_REMOVED ' ' // begins the name of a queue that was removed; no name does
 static_assert(JOB_NOTE_COUNT <= 1 << JOB_NOTE_BITS, "a note is its bits");
 static_assert(JOB_NUMBER_BITS + JOB_SLOT_BITS + 15 == 63, "a place is positive");
 static_assert(REEVE_JOB_FAILED == REEVE_JOB_COMPLETED + 1 && REEVE_JOB_CANCELLED == REEVE_JOB_COMPLETED + 2 &&
@@ -36,12 +37,14 @@ enum job_statement {
     JOB_ID_ADD,
     JOB_ID_FIND,
     JOB_ID_REMOVE_RUN,
+    JOB_ID_REMOVE,
     JOB_ID_LAST,
     JOB_ID_OF_RUN,
     JOB_ID_UNMERGED,
     JOB_BODY_ADD,
     JOB_BODY_GET,
     JOB_BODY_QUEUE,
+    JOB_ID_OF_BODY,
     JOB_BODY_REMOVE,
     JOB_BODY_REMOVE_DENSE,
     JOB_BODY_REMOVE_RUN,
@@ -86,6 +89,8 @@ struct job_queue {
     int64_t at[JOB_SLOTS + 1]; // where the next search for what is too old goes on: places of job_ended, of job_past
     int64_t looked_at;         // when it was searched last; wall ms
     bool changed;              // in this turn
+    bool removed;              // its rows go by and by
+    int64_t swept;             // of a removed one: bodies up to this number are gone
 };
 
 // Ids that are not in the table `job_id` yet, and in memory: see job_store_ids.c.
@@ -168,7 +173,10 @@ void job_store_read_done(struct job_store *jobs);
 // Steps a statement that is bound to its end; `job_store_write` breaks the turn when that fails.
 enum reeve_err job_store_write(struct job_store *jobs, enum job_statement id, struct reeve_why *why);
 enum reeve_err job_store_fail(struct job_store *jobs, int rc, const char *what, struct reeve_why *why);
-struct job_queue *job_store_queue_of(struct job_store *jobs, int64_t number); // NULL = none
+struct job_queue *job_store_queue_of(struct job_store *jobs, int64_t number); // NULL = none, or removed
+enum reeve_err job_store_remove_body(struct job_store *jobs, int64_t number, struct reeve_why *why); // and notes
+enum reeve_err job_store_remove_live(struct job_store *jobs, int64_t number, struct reeve_why *why);
+enum reeve_err job_store_put_queue(struct job_store *jobs, int64_t number, struct reeve_why *why);
 
 static inline void job_bind_text(sqlite3_stmt *stmt, int column, struct reeve_span text)
 {
@@ -200,6 +208,8 @@ enum reeve_err job_ids_find(struct job_store *jobs, int64_t queue, struct reeve_
 // Of the rows of job_past with these places; of a whole queue.
 enum reeve_err job_ids_forget(struct job_store *jobs, int64_t queue, int64_t first, int64_t last,
                               struct reeve_why *why);
+// Of one whose body is still there.
+enum reeve_err job_ids_forget_one(struct job_store *jobs, int64_t queue, int64_t number, struct reeve_why *why);
 void job_ids_forget_queue(struct job_store *jobs, int64_t queue); // in memory
 
 // ---- job_store_read.c -------------------------------------------------------------------------------------------

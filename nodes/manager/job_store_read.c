@@ -102,6 +102,11 @@ static enum reeve_err live_row(sqlite3_stmt *stmt, struct job_row *ret, struct r
     return REEVE_OK;
 }
 
+static bool of_removed(const struct job_store *jobs, int64_t queue)
+{
+    return queue > 0 && (uint64_t)queue < jobs->queues_len && jobs->queues[queue].removed;
+}
+
 enum reeve_err job_store_each_live(struct job_store *jobs, void (*each)(const struct job_row *row, void *arg),
                                    void *arg, struct reeve_why *why)
 {
@@ -111,7 +116,7 @@ enum reeve_err job_store_each_live(struct job_store *jobs, void (*each)(const st
     while (err == REEVE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         struct job_row row;
         err = live_row(stmt, &row, why);
-        if (err == REEVE_OK) {
+        if (err == REEVE_OK && !of_removed(jobs, row.queue)) {
             each(&row, arg);
         }
     }

@@ -2,6 +2,7 @@
 // Must not: decide what is kept (job_store.h: the caller gives the rules).
 #include "job_store_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,6 +233,8 @@ static enum reeve_err sweep_all(struct sweep *sweep)
     return err == REEVE_OK ? forget_dedupes(sweep) : err;
 }
 
+static enum reeve_err sweep_removed(struct job_store *jobs, int64_t rows_max, int64_t *rows, struct reeve_why *why);
+
 static int64_t looks_of(struct job_queue *queue, int64_t now)
 {
     int64_t since = now > queue->looked_at ? now - queue->looked_at : 0;
@@ -252,6 +255,9 @@ enum reeve_err job_store_retain(struct job_store *jobs, const struct job_retenti
     if (sweep.queue != NULL) {
         sweep.looks = looks_of(sweep.queue, rule->now);
         err = sweep_all(&sweep);
+    }
+    if (err == REEVE_OK) {
+        err = sweep_removed(jobs, rule->rows_max, &sweep.rows, why);
     }
     if (err == REEVE_OK) {
         *ret_rows = sweep.rows;
@@ -282,66 +288,169 @@ enum reeve_err job_store_remove(struct job_store *jobs, int64_t number, struct r
     return row.retained ? retire(jobs, queue, row.state, &run, why) : REEVE_OK;
 }
 
-// ---- a queue ----------------------------------------------------------------------------------------------------
+// ---- removed queues -----------------------------------------------------------------------------------------------
 
-#define NUMBERS_OF_QUEUE "(SELECT number FROM job_body WHERE queue=?1)"
-
-// Prepared for the one time: it is rare.
-static enum reeve_err run_for_queue(struct job_store *jobs, const char *sql, int64_t queue, struct reeve_why *why)
+// Bodies lie by number, those of all queues in one row: each is looked at once, and what is of this queue goes with all
+// that is still known of the job.
+static enum reeve_err find_bodies(struct sweep *sweep, int64_t *numbers, size_t max, size_t *ret_len)
 {
-    sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(jobs->store->db, sql, -1, &stmt, NULL);
-    if (rc == SQLITE_OK) {
-        sqlite3_bind_int64(stmt, 1, queue);
-        if (sqlite3_bind_parameter_count(stmt) > 1) {
-            sqlite3_bind_int64(stmt, 2, job_ended_place(queue, REEVE_JOB_COMPLETED, 0));
-            sqlite3_bind_int64(stmt, 3, job_ended_place(queue, REEVE_JOB_CANCELLED, JOB_NUMBER_MAX));
+    sqlite3_stmt *stmt = sweep->jobs->statements[JOB_ID_OF_BODY];
+    int64_t looks = LOOKS_MAX;
+    size_t len = 0;
+    int rc = SQLITE_ROW;
+    sqlite3_bind_int64(stmt, 1, sweep->queue->swept + 1);
+    while (len < max && looks-- > 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        sweep->queue->swept = sqlite3_column_int64(stmt, 0);
+        if (sqlite3_column_int64(stmt, 1) == sweep->rule->queue) {
+            numbers[len++] = sweep->queue->swept;
         }
-        if (sqlite3_bind_parameter_count(stmt) > 3) {
-            sqlite3_bind_int64(stmt, 4, job_past_place(queue, 0));
-            sqlite3_bind_int64(stmt, 5, job_past_place(queue, JOB_NUMBER_MAX));
-        }
-        rc = sqlite3_step(stmt);
     }
-    enum reeve_err err = rc == SQLITE_DONE ? REEVE_OK : job_store_fail(jobs, rc, "write", why);
-    sqlite3_finalize(stmt);
+    sweep->queue->swept = rc == SQLITE_DONE ? JOB_NUMBER_MAX : sweep->queue->swept;
+    enum reeve_err err =
+        rc == SQLITE_ROW || rc == SQLITE_DONE ? REEVE_OK : job_store_fail(sweep->jobs, rc, "read", sweep->why);
+    sqlite3_reset(stmt);
+    *ret_len = len;
+    return store_turn_break(sweep->jobs->store, err, sweep->why);
+}
+
+static enum reeve_err erase(struct sweep *sweep, int64_t number)
+{
+    enum reeve_err err = job_ids_forget_one(sweep->jobs, sweep->rule->queue, number, sweep->why);
+    if (err == REEVE_OK) {
+        err = job_store_remove_live(sweep->jobs, number, sweep->why);
+    }
+    sweep->rows++;
+    return err == REEVE_OK ? job_store_remove_body(sweep->jobs, number, sweep->why) : err;
+}
+
+static enum reeve_err erase_bodies(struct sweep *sweep)
+{
+    int64_t numbers[256];
+    size_t max = room(sweep) < (int64_t)REEVE_ARRAY_LEN(numbers) ? (size_t)room(sweep) : REEVE_ARRAY_LEN(numbers);
+    size_t len = 0;
+    enum reeve_err err = find_bodies(sweep, numbers, max, &len);
+    for (size_t i = 0; i < len && err == REEVE_OK; i++) {
+        err = erase(sweep, numbers[i]);
+    }
+    return err;
+}
+
+static enum reeve_err erase_ended(struct sweep *sweep)
+{
+    int64_t place = job_ended_place(sweep->rule->queue, REEVE_JOB_COMPLETED, 0);
+    int64_t last = job_ended_place(sweep->rule->queue, REEVE_JOB_CANCELLED, JOB_NUMBER_MAX);
+    struct run run;
+    enum reeve_err err = find_run(sweep, JOB_ENDED_OLDEST, &place, last, INT64_MAX, room(sweep), &run);
+    if (err == REEVE_OK && run.len > 0) {
+        sweep->rows += run.len;
+        err = write_run(sweep->jobs, JOB_ENDED_REMOVE_RUN, run.first, run.last, sweep->why);
+    }
+    return err;
+}
+
+static enum reeve_err erase_past(struct sweep *sweep)
+{
+    int64_t place = job_past_place(sweep->rule->queue, 0);
+    int64_t last = job_past_place(sweep->rule->queue, JOB_NUMBER_MAX);
+    struct run run;
+    enum reeve_err err = find_run(sweep, JOB_PAST_OLDEST, &place, last, INT64_MAX, room(sweep), &run);
+    return err == REEVE_OK && run.len > 0 ? forget_run(sweep, &run) : err;
+}
+
+// The last of it: the queue itself. What its highest number was stays known.
+static enum reeve_err erase_queue(struct sweep *sweep)
+{
+    struct job_store *jobs = sweep->jobs;
+    struct job_queue *none = &jobs->queues[0];
+    none->number_max = sweep->queue->number_max > none->number_max ? sweep->queue->number_max : none->number_max;
+    none->changed = true;
+    free(sweep->queue->name);
+    *sweep->queue = (struct job_queue){0};
+    sqlite3_bind_int64(jobs->statements[JOB_QUEUE_REMOVE], 1, sweep->rule->queue);
+    return job_store_write(jobs, JOB_QUEUE_REMOVE, sweep->why);
+}
+
+static enum reeve_err erase_some(struct sweep *sweep)
+{
+    static enum reeve_err (*const parts[])(struct sweep * sweep) = {erase_ended, erase_past, forget_dedupes};
+    enum reeve_err err = REEVE_OK;
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(parts) && err == REEVE_OK && room(sweep) > 0; i++) {
+        err = parts[i](sweep);
+    }
+    for (size_t looks = 0; err == REEVE_OK && room(sweep) > 0 && sweep->queue->swept < JOB_NUMBER_MAX; looks++) {
+        if (looks == 4) {
+            return REEVE_OK; // the others' bodies are many: the next call goes on
+        }
+        err = erase_bodies(sweep);
+    }
+    return err == REEVE_OK && room(sweep) > 0 ? erase_queue(sweep) : err;
+}
+
+static enum reeve_err sweep_removed(struct job_store *jobs, int64_t rows_max, int64_t *rows, struct reeve_why *why)
+{
+    enum reeve_err err = REEVE_OK;
+    for (size_t i = 1; i < jobs->queues_len && err == REEVE_OK && *rows < rows_max; i++) {
+        if (jobs->queues[i].removed) {
+            const struct job_retention rule = {.queue = (int64_t)i, .now = INT64_MAX, .rows_max = rows_max};
+            struct sweep sweep = {.jobs = jobs, .rule = &rule, .queue = &jobs->queues[i], .rows = *rows, .why = why};
+            err = erase_some(&sweep);
+            *rows = sweep.rows;
+        }
+    }
+    return err;
+}
+
+static enum reeve_err mark_removed(struct job_store *jobs, int64_t number, struct reeve_why *why)
+{
+    char name[32];
+    struct job_queue *queue = &jobs->queues[number];
+    (void)snprintf(name, sizeof name, "%c%lld", JOB_QUEUE_REMOVED, (long long)number); /* fits */
+    char *copy = strdup(name);
+    if (copy == NULL) {
+        return store_turn_break(jobs->store, reeve_fail(why, REEVE_NOMEM, "store: out of memory"), why);
+    }
+    free(queue->name);
+    queue->name = copy;
+    queue->removed = true;
+    queue->swept = 0;
+    return job_store_put_queue(jobs, number, why);
+}
+
+// What the next process would read of it when it begins; all else goes by and by.
+static enum reeve_err remove_first(struct job_store *jobs, int64_t queue, struct reeve_why *why)
+{
+    static const char *const sql[] = {
+        "DELETE FROM job_class WHERE queue=%lld",
+        "DELETE FROM job_after WHERE number IN(SELECT number FROM job WHERE queue=%lld)",
+    };
+    enum reeve_err err = REEVE_OK;
+    for (size_t i = 0; i < (jobs->afters ? 2 : 1) && err == REEVE_OK; i++) {
+        char *text = sqlite3_mprintf(sql[i], (long long)queue);
+        err = text == NULL ? reeve_fail(why, REEVE_NOMEM, "store: out of memory")
+                           : store_exec(jobs->store->db, text, "write", why);
+        sqlite3_free(text);
+    }
     return store_turn_break(jobs->store, err, why);
 }
 
+#define REMOVED_AT_ONCE 1000
+
 enum reeve_err job_store_queue_remove(struct job_store *jobs, int64_t queue, struct reeve_why *why)
 {
-    static const char *const sql[] = {
-        "DELETE FROM job_id WHERE queue=?1",
-        "DELETE FROM job_after WHERE awaited IN " NUMBERS_OF_QUEUE " OR number IN " NUMBERS_OF_QUEUE,
-        "DELETE FROM job_note WHERE place>>2 IN " NUMBERS_OF_QUEUE,
-        "DELETE FROM job_body WHERE queue=?1",
-        "DELETE FROM job WHERE queue=?1",
-        "DELETE FROM job_ended WHERE ?1 IS NOT NULL AND place>=?2 AND place<=?3",
-        "DELETE FROM job_past WHERE ?1+?2+?3 IS NOT NULL AND place>=?4 AND place<=?5",
-        "DELETE FROM job_dedupe WHERE queue=?1",
-        "DELETE FROM job_class WHERE queue=?1",
-        "UPDATE job_queue SET number_max=max(number_max,(SELECT number_max FROM job_queue WHERE number=?1)) WHERE "
-        "number=0",
-        "DELETE FROM job_queue WHERE number=?1",
-    };
     struct reeve_why own;
+    int64_t rows = 0;
     why = why != NULL ? why : &own;
     enum reeve_err err = job_store_enter(jobs, why);
-    struct job_queue *of = err == REEVE_OK ? job_store_queue_of(jobs, queue) : NULL;
-    if (of == NULL) {
-        return err == REEVE_OK ? reeve_fail(why, REEVE_NOENT, "store: there is no queue %lld", (long long)queue) : err;
-    }
-    int64_t number_max = of->number_max > jobs->queues[0].number_max ? of->number_max : jobs->queues[0].number_max;
-    for (size_t i = 0; i < REEVE_ARRAY_LEN(sql) && err == REEVE_OK; i++) {
-        err = run_for_queue(jobs, sql[i], queue, why);
-    }
     if (err != REEVE_OK) {
         return err;
     }
-    job_ids_forget_queue(jobs, queue);
-    free(of->name);
-    *of = (struct job_queue){0};
-    jobs->queues[0].number_max = number_max;
-    jobs->queues[0].changed = true;
-    return REEVE_OK;
+    if (job_store_queue_of(jobs, queue) == NULL) {
+        return reeve_fail(why, REEVE_NOENT, "store: there is no queue %lld", (long long)queue);
+    }
+    err = remove_first(jobs, queue, why);
+    if (err == REEVE_OK) {
+        job_ids_forget_queue(jobs, queue);
+        err = mark_removed(jobs, queue, why);
+    }
+    return err == REEVE_OK ? sweep_removed(jobs, REMOVED_AT_ONCE, &rows, why) : err;
 }

@@ -240,10 +240,10 @@ static void check_jobs(struct check *check)
         "||' ended in no state that there is' FROM job_past WHERE state NOT BETWEEN 4 AND 6",
         "SELECT 'queue '''||name||''' counts '||counted||' ended jobs, there are '||there FROM (SELECT name,"
         "completed+failed+cancelled counted,(SELECT count(*) FROM job_ended WHERE place BETWEEN number<<48 AND"
-        " (number+1<<48)-1) there FROM job_queue) WHERE counted<>there",
+        " (number+1<<48)-1) there FROM job_queue WHERE name NOT LIKE ' %') WHERE counted<>there",
         "SELECT 'queue '''||name||''' counts '||past||' ids of ended jobs, there are '||there FROM (SELECT name,past,"
-        "(SELECT count(*) FROM job_past WHERE place BETWEEN number<<46 AND (number+1<<46)-1) there FROM job_queue)"
-        " WHERE past<>there",
+        "(SELECT count(*) FROM job_past WHERE place BETWEEN number<<46 AND (number+1<<46)-1) there FROM job_queue"
+        " WHERE name NOT LIKE ' %') WHERE past<>there",
     };
     for (size_t i = 0; i < REEVE_ARRAY_LEN(questions); i++) {
         each(check, "jobs", questions[i], wrong_job);

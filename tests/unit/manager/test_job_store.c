@@ -345,41 +345,87 @@ static void classes_are_kept_until_they_are_removed(void **state)
     assert_string_equal(listed.text, "2 ");
 }
 
-static void a_removed_queue_leaves_nothing_but_the_highest_number(void **state)
+// Steps of `rows_max` until nothing is left to do.
+static int retain_all(struct site *site, int64_t rows_max)
+{
+    const struct job_retention rule = {.queue = site->queue, .now = 1000, .rows_max = rows_max};
+    int64_t count = rows_max;
+    int steps = 0;
+    for (; count == rows_max; steps++) {
+        assert_ok(job_store_retain(site->jobs, &rule, &count, NULL));
+        assert_true(count <= rows_max);
+        look_again(site);
+    }
+    return steps;
+}
+
+static void assert_only_kept(struct site *site)
 {
     static const char *const tables[] = {"job",      "job_body",  "job_id",     "job_ended", "job_past",
                                          "job_note", "job_after", "job_dedupe", "job_class"};
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(tables); i++) {
+        assert_int_equal(rows(site, tables[i]), i < 2 || (i == 2 && site->memory) ? 1 : 0); // ids are merged later
+    }
+    assert_int_equal(rows(site, "job_queue"), 2); // "main", and the one that is none
+    assert_int_equal(number_of(site, "kept"), 1);
+    assert_string_equal(live(site), "1 ");
+}
+
+static void fill_other(struct site *other, int64_t first, int64_t len)
+{
+    for (int64_t number = first; number < first + len; number++) {
+        done(other, number, number % 2 == 0 ? REEVE_JOB_COMPLETED : REEVE_JOB_FAILED);
+    }
+    add(other, first + len, "live");
+    put(other, first + len, REEVE_JOB_DELAYED);
+    assert_ok(job_store_note_put(other->jobs, first + len, JOB_NOTE_LOG, SPAN("x"), NULL));
+    assert_ok(job_store_after_put(other->jobs, first + len, first, NULL));
+    assert_ok(job_store_dedupe_put(other->jobs, other->queue, SPAN("k"), 20, 99, NULL));
+    const struct job_class_row class = {.number = 1, .queue = other->queue};
+    assert_ok(job_store_class_put(other->jobs, &class, NULL));
+    assert_ok(job_store_remove(other->jobs, first + 1, NULL));
+}
+
+static void a_removed_queue_leaves_nothing_but_the_highest_number(void **state)
+{
     struct site *site = *state;
     struct site other = *site;
     int64_t max = 0;
     assert_ok(job_store_queue(site->jobs, "other", &other.queue, NULL));
     add(site, 1, "kept");
     put(site, 1, REEVE_JOB_WAITING);
-    for (int64_t number = 10; number < 20; number++) {
-        done(&other, number, number % 2 == 0 ? REEVE_JOB_COMPLETED : REEVE_JOB_FAILED);
-    }
-    add(&other, 20, "live");
-    put(&other, 20, REEVE_JOB_DELAYED);
-    assert_ok(job_store_note_put(site->jobs, 20, JOB_NOTE_LOG, SPAN("x"), NULL));
-    assert_ok(job_store_after_put(site->jobs, 20, 1, NULL));
-    assert_ok(job_store_dedupe_put(site->jobs, other.queue, SPAN("k"), 20, 99, NULL));
-    const struct job_class_row class = {.number = 1, .queue = other.queue};
-    assert_ok(job_store_class_put(site->jobs, &class, NULL));
-    assert_ok(job_store_remove(site->jobs, 12, NULL));
+    fill_other(&other, 10, 10);
     look_again(site);
-    other.jobs = site->jobs;
     assert_ok(job_store_queue_remove(site->jobs, other.queue, NULL));
     assert_int_equal(job_store_queue_remove(site->jobs, other.queue, NULL), REEVE_NOENT);
     look_again(site);
-    other.jobs = site->jobs;
-    for (size_t i = 0; i < REEVE_ARRAY_LEN(tables); i++) {
-        assert_int_equal(rows(site, tables[i]), i < 2 || (i == 2 && site->memory) ? 1 : 0); // ids are merged later
-    }
-    assert_int_equal(number_of(site, "kept"), 1);
-    assert_int_equal(number_of(&other, "live") + number_of(&other, "job-12"), 0);
-    assert_string_equal(live(site), "1 ");
+    assert_only_kept(site);
     assert_ok(job_store_number_max(site->jobs, &max, NULL));
     assert_int_equal(max, 20);
+}
+
+static void a_large_queue_is_removed_in_steps(void **state)
+{
+    struct site *site = *state;
+    struct site other = *site;
+    int64_t again = 0;
+    int64_t known = 0;
+    assert_ok(job_store_queue(site->jobs, "other", &other.queue, NULL));
+    add(site, 1, "kept");
+    put(site, 1, REEVE_JOB_WAITING);
+    fill_other(&other, 10, 3000);
+    commit(site);
+    assert_ok(job_store_queue_remove(site->jobs, other.queue, NULL));
+    look_again(site);
+    assert_true(rows(site, "job_body") > 1500);
+    assert_string_equal(live(site), "1 ");
+    assert_ok(job_store_queue(site->jobs, "other", &again, NULL)); // the name is free at once
+    assert_int_not_equal(again, other.queue);
+    assert_ok(job_store_add(site->jobs, again, 5000, SPAN("job-11"), SPAN(""), 1, &known, NULL));
+    undo(site);
+    assert_true(retain_all(site, 300) > 10);
+    look_again(site);
+    assert_only_kept(site);
 }
 
 // ---- a job's way ------------------------------------------------------------------------------------------------
@@ -1439,6 +1485,7 @@ int main(void)
         BOTH(a_queue_of_an_undone_turn_is_none),
         BOTH(classes_are_kept_until_they_are_removed),
         BOTH(a_removed_queue_leaves_nothing_but_the_highest_number),
+        BOTH(a_large_queue_is_removed_in_steps),
         BOTH(a_live_row_comes_back_as_it_was_put),
         BOTH(an_id_is_known_once_in_each_queue),
         BOTH(the_highest_number_is_never_forgotten),
