@@ -37,15 +37,15 @@ static void import(const char *text, size_t len)
     struct job_line how;
     struct reeve_why why = {0};
     struct reeve_value *given = reeve_value_map();
-    size_t out_len = 0;
+    struct reeve_job_spec spec;
     reeve_put_str(given, "type", "send");
     reeve_put_int(given, "delay_ms", 5);
     REEVE_ASSERT(job_line_init(&how, given, "fuzz", &why) == REEVE_OK);
     unsigned char *out = malloc(JOB_LINE_BOUND(&how, len));
-    if (out != NULL && job_line_pack(&how, text, len, 17, out, &out_len, &why) == REEVE_OK) {
+    if (out != NULL && job_line_pack(&how, text, len, 17, out, &spec, &why) == REEVE_OK) {
         struct reeve_value *job = NULL;
-        REEVE_ASSERT(out_len <= JOB_LINE_BOUND(&how, len));
-        REEVE_ASSERT(reeve_msgpack_read(out, out_len, &reeve_limits_wire, NULL, &job, &why) == REEVE_OK);
+        REEVE_ASSERT(spec.raw.len <= JOB_LINE_BOUND(&how, len));
+        REEVE_ASSERT(reeve_msgpack_read(spec.raw.data, spec.raw.len, &reeve_limits_wire, NULL, &job, &why) == REEVE_OK);
         REEVE_ASSERT(reeve_get_str(job, "id") != NULL && reeve_get_str(job, "type") != NULL);
         reeve_value_free(job);
     }

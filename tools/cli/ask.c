@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #define MANAGER_PRESET  "main"
-#define ANSWER_EXTRA_MS 3000 // beyond what the manager may take: its answer says what is missing
+#define PRODUCER        "producer" // role of broker-config/acl.in
+#define ANSWER_EXTRA_MS 3000       // beyond what the manager may take: its answer says what is missing
 
 enum reeve_err asking_begin(struct asking *asking, const struct invocation *inv, struct reeve_why *why)
 {
@@ -29,6 +30,15 @@ enum reeve_err asking_open(struct asking *asking, struct reeve_why *why)
     const char *wanted = asking->wanted != NULL ? asking->wanted : opt_value(asking->inv, OPT_MANAGER);
     enum reeve_err err = session_open(&asking->session, why);
     return err == REEVE_OK ? managers_choose(&asking->managers, wanted, asking->manager, why) : err;
+}
+
+enum reeve_err asking_open_to_give(struct asking *asking, struct reeve_why *why)
+{
+    const char *user = asking->site.broker.username;
+    if (user != NULL && strcmp(user, PRODUCER) == 0) {
+        return session_open(&asking->session, why);
+    }
+    return asking_open(asking, why);
 }
 
 void asking_done(struct asking *asking)

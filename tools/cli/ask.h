@@ -23,6 +23,8 @@ struct asking {
 enum reeve_err asking_begin(struct asking *asking, const struct invocation *inv,
                             struct reeve_why *why);                       // not connected yet
 enum reeve_err asking_open(struct asking *asking, struct reeve_why *why); // connected, and the manager is there
+// The same for who gives jobs: a producer has no right to see managers, and goes on without.
+enum reeve_err asking_open_to_give(struct asking *asking, struct reeve_why *why);
 void asking_done(struct asking *asking);
 #define ASKING_AUTO __attribute__((cleanup(asking_done))) struct asking
 

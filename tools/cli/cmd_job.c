@@ -5,7 +5,7 @@
 #include "job_args.h"
 #include "queue_view.h"
 
-#include <inttypes.h>
+#include <reeve/str.h>
 #include <string.h>
 
 #define LIST_PRESET 100
@@ -25,7 +25,9 @@ static void show_explained(const struct invocation *inv, const struct reeve_valu
     output_print("%s %s: %s\n", inv->args[1], state != NULL ? state : "?", why != NULL ? why : "?");
     for (size_t i = 0; i < reeve_value_len(details); i++) {
         const char *text = reeve_value_text(reeve_value_at(details, i));
-        output_print("- %s\n", text != NULL ? text : "?");
+        if (text != NULL && !reeve_str_eq(text, why)) { // the first often is the whole reason
+            output_print("- %s\n", text);
+        }
     }
 }
 

@@ -56,6 +56,8 @@ static void print_added(const struct adding *adding)
     const char *state = reeve_get_str(other, "state");
     if (opt_given(inv, OPT_QUIET)) {
         output_print("%s\n", id != NULL ? id : "?");
+    } else if (opt_given(inv, OPT_BRIEF)) {
+        output_print("queue %s: %" PRId64 " added\n", inv->args[0], reeve_get_int(result, "accepted", 0));
     } else if (reeve_get_int(result, "duplicates", 0) > 0) {
         output_print("queue %s: job %s is there already%s%s\n", inv->args[0], id != NULL ? id : "?",
                      state != NULL ? ", " : "", state != NULL ? state : "");
@@ -139,7 +141,7 @@ static enum reeve_err begin(struct adding *adding, struct reeve_why *why)
     if (err == REEVE_OK && waits) {
         err = job_wait_new(&adding->asking.session, inv->args[0], show_ended, adding, &adding->wait, why);
     }
-    return err == REEVE_OK ? asking_open(&adding->asking, why) : err;
+    return err == REEVE_OK ? asking_open_to_give(&adding->asking, why) : err;
 }
 
 static int print_mqtt(struct adding *adding, struct reeve_value *args)

@@ -6,7 +6,10 @@
 #include "job_args.h"
 #include "queue_view.h"
 
+#include "progress.h"
+
 #include <inttypes.h>
+#include <reeve/clock.h>
 #include <reeve/job.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,10 +115,10 @@ static enum reeve_err put_states(const struct invocation *inv, struct reeve_valu
 
 static const struct bulk_command bulk_commands[] = {
     {"job cancel", "cancel", "cancelled", put_which, true},
-    {"job retry", "retry", "wait again", put_retry, false},
+    {"job retry", "retry", "retried", put_retry, false},
     {"job rm", "remove", "removed", put_which, true},
     {"queue purge", "purge", "removed", put_states, true},
-    {"queue retry", "retry", "wait again", put_queue_retry, false},
+    {"queue retry", "retry", "retried", put_queue_retry, false},
 };
 
 static const struct bulk_command *find_command(const struct invocation *inv)
@@ -247,7 +250,7 @@ static int send_only(struct bulk *bulk, struct orders *orders)
     return fflush(stdout) == 0 ? orders_exit(orders) : EXIT_REFUSED;
 }
 
-static int perform(struct bulk *bulk)
+static int perform_all(struct bulk *bulk, struct progress *progress)
 {
     const struct invocation *inv = bulk->asking.inv;
     for (bool more = true; more;) {
@@ -266,8 +269,22 @@ static int perform(struct bulk *bulk)
             return asking_fail(inv, &orders, queue_advise);
         }
         more = take_result(bulk, result) && !orders.dry_run;
+        if (more) {
+            progress_show(progress, (uint64_t)bulk->done, -1, NULL);
+        }
+        bulk->asking.session.deadline_mono = reeve_clock_mono_ms() + bulk->asking.site.timeout_ms; // of each answer
     }
+    progress_end(progress);
     return tell(bulk);
+}
+
+static int perform(struct bulk *bulk)
+{
+    struct progress progress;
+    progress_begin(&progress, "jobs");
+    int exit_code = perform_all(bulk, &progress);
+    progress_end(&progress);
+    return exit_code;
 }
 
 static int print_mqtt(struct bulk *bulk)

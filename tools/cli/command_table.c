@@ -15,7 +15,7 @@ const struct option_def option_table[OPT_ID_COUNT] = {
                   COMPLETES_DIR},
     [OPT_BROKER] = {0, "broker", "URL", "A broker instead of a site: mqtt://host:1883, mqtts://, ws://, wss://.",
                     COMPLETES_NOTHING},
-    [OPT_USER] = {0, "user", "NAME", "User at the broker. Of a site: admin (preset), operator or viewer.",
+    [OPT_USER] = {0, "user", "NAME", "User at the broker. Of a site: admin (preset), operator, viewer or producer.",
                   COMPLETES_NOTHING},
     [OPT_PASSWORD_FILE] = {0, "password-file", "FILE", "File with the password; readable by its owner only.",
                            COMPLETES_FILE},
@@ -853,7 +853,7 @@ const struct command_def command_table[] = {
      .args_max = 1,
      .run = cmd_job_bulk,
      .completes = COMPLETES_QUEUE,
-     .summary = "failed jobs wait again: all, or those that fit",
+     .summary = "failed jobs are tried again: all, or those that fit",
      .examples = "reeve queue retry mail\nreeve queue retry mail --error '*timeout*' --older-than 1h --limit 100",
      .options = LIST(OPT_TYPE, OPT_KEY, OPT_ERROR, OPT_OLDER_THAN, OPT_LIMIT, SENDING)},
     {.name = "queue rm",
@@ -878,7 +878,8 @@ const struct command_def command_table[] = {
          "each line is a job in JSON: {\"type\", \"payload\", \"id\", ...}; TYPE and the options are for lines that do "
          "not say. Lines without an id get <batch>-<line>; an import that was interrupted names its batch: the same "
          "again "
-         "with that --batch-id goes on and adds nothing twice. A full queue is waited for. What is wrong is told with "
+         "with that --batch-id goes on and adds nothing twice. A full queue is waited for. Jobs with a key keep the "
+         "order of their lines. What is wrong is told with "
          "its "
          "line, the rest is added; exit code 1 then. With --wait: 0 when all of them completed, 1 when one failed or "
          "was "
@@ -938,7 +939,7 @@ const struct command_def command_table[] = {
      .args_max = -1,
      .run = cmd_job_bulk,
      .completes = COMPLETES_QUEUE,
-     .summary = "failed or cancelled jobs wait again",
+     .summary = "failed or cancelled jobs are tried again",
      .detail = "By ids, by filters, or with --all: all that have failed. Exit code 1 when one was refused.",
      .examples = "reeve job retry mail letter-7\nreeve job retry mail --error '*refused*'",
      .options = LIST(JOBS, OPT_ALL, SENDING)},
@@ -980,9 +981,9 @@ const struct command_def command_table[] = {
      .run = cmd_bench,
      .offline = true,
      .summary = "measure a site of its own on this machine",
-     .detail =
-         "WHAT is `node`, `fleet` or `jobs`. Runs reeve-bench, which starts a broker and a daemon or manager of its own, and "
-         "removes them. Its options stand after `--`.",
+     .detail = "WHAT is `node`, `fleet` or `jobs`. Runs reeve-bench, which starts a broker and a daemon or manager of "
+               "its own, and "
+               "removes them. Its options stand after `--`.",
      .examples = "reeve bench node\nreeve bench node -- --table --rounds 50\nreeve bench fleet\n"
                  "reeve bench jobs -- --table --peers bullmq,beanstalkd"},
     {.name = "version",

@@ -5,6 +5,7 @@
 #include <reeve/clock.h>
 #include <reeve/id.h>
 #include <reeve/message.h>
+#include <reeve/str.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,10 @@ struct batch {
     uint64_t number;     // in the order of lines
     unsigned char *data; // HEAD_MAX bytes of room, then the jobs
     size_t len, cap, jobs;
-    uint64_t lines[JOB_FEED_JOBS_MAX];
+    struct {
+        uint64_t line;
+        size_t end; // behind it, among the jobs' bytes
+    } items[JOB_FEED_JOBS_MAX];
 };
 
 struct job_feed {
@@ -31,6 +35,7 @@ struct job_feed {
     struct batch batches[JOB_FEED_WINDOW + 1];
     struct batch *filling;
     size_t sent; // in flight
+    size_t window;
     uint64_t numbers;
     int64_t answered_mono; // last answer of any kind
     struct reeve_timer again;
@@ -147,34 +152,79 @@ static void on_again(struct reeve_timer *timer, void *arg)
 // ---- answers
 // ----------------------------------------------------------------------------------------------------------
 
-static void take_others(const struct batch *batch, const struct reeve_value *others)
+// A queue that is full refuses job by job, with this: it is no fault of theirs.
+static bool is_no_room(const struct reeve_value *other)
 {
-    const struct job_feed_options *options = &batch->feed->options;
+    const char *code = reeve_get_str(other, "code");
+    const char *message = reeve_get_str(other, "message");
+    return code != NULL && strcmp(code, reeve_err_text(REEVE_LIMIT)) == 0 && message != NULL &&
+           reeve_str_starts(message, "the queue is full");
+}
+
+static bool is_rejected(const struct batch *batch, const struct reeve_value *other, size_t *ret_index)
+{
+    int64_t index = reeve_get_int(other, "index", -1);
+    const char *outcome = reeve_get_str(other, "outcome");
+    *ret_index = (size_t)index;
+    return outcome != NULL && strcmp(outcome, "rejected") == 0 && index >= 0 && (size_t)index < batch->jobs;
+}
+
+// The first job that found no room; their number when all did.
+static size_t first_without_room(const struct batch *batch, const struct reeve_value *others)
+{
+    size_t first = batch->jobs;
+    size_t index;
     for (size_t i = 0; i < reeve_value_len(others); i++) {
         const struct reeve_value *other = reeve_value_at(others, i);
-        int64_t index = reeve_get_int(other, "index", -1);
-        const char *outcome = reeve_get_str(other, "outcome");
+        if (is_rejected(batch, other, &index) && is_no_room(other) && index < first) {
+            first = index;
+        }
+    }
+    return first;
+}
+
+// Tells the jobs that were refused for good, and keeps the others for another try: what comes behind one that found no
+// room may have been refused for want of it (`after`). The message of the first of these in *ret_message.
+static void take_others(struct batch *batch, const struct reeve_value *others, bool *keep, const char **ret_message)
+{
+    struct job_feed *feed = batch->feed;
+    size_t first = first_without_room(batch, others);
+    size_t index;
+    for (size_t i = 0; i < reeve_value_len(others); i++) {
+        const struct reeve_value *other = reeve_value_at(others, i);
         const char *message = reeve_get_str(other, "message");
-        if (outcome != NULL && strcmp(outcome, "rejected") == 0 && index >= 0 && (size_t)index < batch->jobs) {
-            options->on_rejected(batch->lines[index], reeve_get_str(other, "code"), message, options->arg);
+        if (!is_rejected(batch, other, &index)) {
+            continue;
+        }
+        keep[index] = index >= first;
+        if (index == first) {
+            *ret_message = message;
+        } else if (index < first) {
+            feed->options.on_rejected(batch->items[index].line, reeve_get_str(other, "code"), message,
+                                      feed->options.arg);
         }
     }
 }
 
-static void settle(struct batch *batch, const struct reeve_value *result)
+// Only what is to be tried again stays, as another command: the same with other jobs would be a conflict [cmd-4].
+static size_t compact(struct batch *batch, const bool *keep)
 {
-    struct job_feed *feed = batch->feed;
-    const char *durability = reeve_get_str(result, "durability");
-    feed->counts.accepted += (uint64_t)reeve_get_int(result, "accepted", 0);
-    feed->counts.duplicates += (uint64_t)reeve_get_int(result, "duplicates", 0);
-    feed->counts.rejected += (uint64_t)reeve_get_int(result, "rejected", 0);
-    (void)snprintf(feed->durability, sizeof feed->durability, "%.15s", durability != NULL ? durability : "");
-    take_others(batch, reeve_value_get(result, "others"));
-    batch->state = BATCH_FREE;
-    feed->again_ms = 0;
-    feed->waits_for[0] = '\0';
-    send_limited(feed);
-    feed->options.on_room(feed->options.arg);
+    size_t jobs = 0;
+    size_t len = 0;
+    for (size_t i = 0, from = 0; i < batch->jobs; i++) {
+        size_t end = batch->items[i].end;
+        if (keep[i]) {
+            memmove(batch->data + HEAD_MAX + len, batch->data + HEAD_MAX + from, end - from);
+            len += end - from;
+            batch->items[jobs].line = batch->items[i].line;
+            batch->items[jobs++].end = len;
+        }
+        from = end;
+    }
+    batch->jobs = jobs;
+    batch->len = len;
+    (void)reeve_ulid_new(batch->id);
+    return jobs;
 }
 
 static void hold_back(struct batch *batch, const char *message)
@@ -185,6 +235,32 @@ static void hold_back(struct batch *batch, const char *message)
     (void)snprintf(feed->waits_for, sizeof feed->waits_for, "%s", message != NULL ? message : "the queue is full");
     if (!reeve_timer_armed(&feed->again)) {
         wait_again(feed);
+    }
+}
+
+static void settle(struct batch *batch, const struct reeve_value *result)
+{
+    struct job_feed *feed = batch->feed;
+    const char *durability = reeve_get_str(result, "durability");
+    const char *message = NULL;
+    int64_t taken = reeve_get_int(result, "accepted", 0) + reeve_get_int(result, "duplicates", 0);
+    bool keep[JOB_FEED_JOBS_MAX] = {false};
+    feed->counts.accepted += (uint64_t)reeve_get_int(result, "accepted", 0);
+    feed->counts.duplicates += (uint64_t)reeve_get_int(result, "duplicates", 0);
+    (void)snprintf(feed->durability, sizeof feed->durability, "%.15s", durability != NULL ? durability : "");
+    take_others(batch, reeve_value_get(result, "others"), keep, &message);
+    size_t left = compact(batch, keep);
+    feed->counts.rejected += (uint64_t)reeve_get_int(result, "rejected", 0) - left;
+    feed->again_ms = taken > 0 ? 0 : feed->again_ms;
+    if (left > 0) {
+        hold_back(batch, message);
+    } else {
+        batch->state = BATCH_FREE;
+        feed->waits_for[0] = '\0';
+        send_limited(feed);
+    }
+    if (taken > 0 || left == 0) {
+        feed->options.on_room(feed->options.arg);
     }
 }
 
@@ -209,10 +285,10 @@ static void take_reply(struct batch *batch, const struct reeve_reply *reply)
     bool judged = reeve_value_get(reply->result, "rejected") != NULL; // job by job
     if (reply->phase == REEVE_PHASE_DONE || (reply->phase == REEVE_PHASE_DUPLICATE && judged)) {
         settle(batch, reply->result);
-    } else if (is_code(reply, REEVE_LIMIT)) {
-        hold_back(batch, reply->message);
     } else if (reply->phase == REEVE_PHASE_REJECTED && judged) {
         settle(batch, reply->result);
+    } else if (is_code(reply, REEVE_LIMIT)) {
+        hold_back(batch, reply->message);
     } else if (reply->phase == REEVE_PHASE_EXPIRED || reply->phase == REEVE_PHASE_DUPLICATE) {
         batch->feed->counts.sent_again++;
         send_batch(batch);
@@ -299,7 +375,12 @@ static bool fits(const struct batch *batch, size_t len)
 
 static bool may_send(struct job_feed *feed)
 {
-    return feed->err == REEVE_OK && feed->sent < JOB_FEED_WINDOW && first_limited(feed) == NULL;
+    return feed->err == REEVE_OK && feed->sent < feed->window && first_limited(feed) == NULL;
+}
+
+void job_feed_keep_order(struct job_feed *feed)
+{
+    feed->window = 1;
 }
 
 void job_feed_flush(struct job_feed *feed)
@@ -336,7 +417,8 @@ bool job_feed_add(struct job_feed *feed, const unsigned char *job, size_t len, u
     }
     memcpy(batch->data + HEAD_MAX + batch->len, job, len);
     batch->len += len;
-    batch->lines[batch->jobs++] = line;
+    batch->items[batch->jobs].line = line;
+    batch->items[batch->jobs++].end = batch->len;
     if (batch->jobs == JOB_FEED_JOBS_MAX) {
         job_feed_flush(feed);
     }
@@ -357,6 +439,7 @@ enum reeve_err job_feed_new(const struct job_feed_options *options, struct job_f
     for (size_t i = 0; i < REEVE_ARRAY_LEN(feed->batches); i++) {
         feed->batches[i].feed = feed;
     }
+    feed->window = JOB_FEED_WINDOW;
     feed->answered_mono = reeve_clock_mono_ms();
     reeve_timer_init(&options->session->loop, &feed->again, on_again, feed);
     *ret = feed;

@@ -1,7 +1,7 @@
 // Jobs on their way to a queue: gathered into commands `enqueue`, several of them in flight, each sent again with its
 // own id until its answer is there, so that none is lost and none added twice [job-11]. A LIMIT is back-pressure: the
-// same command again, later, and no other one before it. Must not: hold more than JOB_FEED_WINDOW commands and one that
-// is being filled; know where jobs come from.
+// same command again, later, and no other one before it; of a queue that is full, the jobs that found no room.
+// Must not: hold more than JOB_FEED_WINDOW commands and one that is being filled; know where jobs come from.
 #ifndef REEVE_CLI_JOB_FEED_H
 #define REEVE_CLI_JOB_FEED_H
 
@@ -32,6 +32,8 @@ void job_feed_free(struct job_feed *feed); // before session_done(); NULL allowe
 
 // Copies. False: no room now; the same again after on_room.
 bool job_feed_add(struct job_feed *feed, const unsigned char *job, size_t len, uint64_t line);
+// From here on one command at a time: a queue that is full for one and has room for the next would change their order.
+void job_feed_keep_order(struct job_feed *feed);
 void job_feed_flush(struct job_feed *feed);      // sends what there is, if it may now
 bool job_feed_idle(const struct job_feed *feed); // everything was answered
 // The class of what ended it, OK while it goes on; `why` (NULL allowed) says more.

@@ -224,20 +224,18 @@ static bool next_line(struct input *input, const char **ret_text, size_t *ret_le
     return true;
 }
 
-static void note_id(struct import *import)
+static void note_id(struct import *import, struct reeve_span id)
 {
-    struct reeve_cursor cursor = REEVE_CURSOR(import->packed, import->packed_len);
-    struct reeve_job_spec spec;
     if (import->wait == NULL || import->ids_lost) {
         return;
     }
     if (import->ids_len == JOB_WAIT_MAX) {
         import->ids_lost = true;
-    } else if (reeve_job_spec_read(&cursor, &spec, NULL) == REEVE_OK) {
-        struct waited_id *waited = &import->ids[import->ids_len++];
-        waited->line = import->input.line;
-        (void)snprintf(waited->id, sizeof waited->id, "%.*s", (int)spec.id.len, spec.id.data);
+        return;
     }
+    struct waited_id *waited = &import->ids[import->ids_len++];
+    waited->line = import->input.line;
+    (void)snprintf(waited->id, sizeof waited->id, "%.*s", (int)id.len, id.data);
 }
 
 static bool reserve_packed(struct import *import, size_t len)
@@ -270,11 +268,15 @@ static void take_line(struct import *import, const char *text, size_t len)
     if (job_line_is_blank(text, len) || !reserve_packed(import, len)) {
         return;
     }
-    enum reeve_err err =
-        job_line_pack(&import->how, text, len, import->input.line, import->packed, &import->packed_len, &why);
+    struct reeve_job_spec job;
+    enum reeve_err err = job_line_pack(&import->how, text, len, import->input.line, import->packed, &job, &why);
     if (err == REEVE_OK) {
+        import->packed_len = job.raw.len;
         import->jobs++;
-        note_id(import);
+        note_id(import, job.id);
+        if (job.key.len > 0 || job.after.len > 0) { // `after` names jobs of lines before
+            job_feed_keep_order(import->feed);
+        }
     } else {
         import->packed_len = 0;
         import->wrong++;
@@ -621,7 +623,7 @@ static enum reeve_err begin_asking(struct import *import, struct reeve_why *why)
         err = import->ids != NULL ? job_wait_new(session, inv->args[0], show_ended, import, &import->wait, why)
                                   : reeve_fail(why, REEVE_NOMEM, "out of memory");
     }
-    return err == REEVE_OK ? asking_open(&import->asking, why) : err;
+    return err == REEVE_OK ? asking_open_to_give(&import->asking, why) : err;
 }
 
 static enum reeve_err begin(struct import *import, struct reeve_why *why)

@@ -247,13 +247,13 @@ static enum reeve_err pack_slow(const struct job_line *how, const char *text, si
 }
 
 // "type: is missing", as the manager would say it.
-static enum reeve_err check(const unsigned char *job, size_t len, uint64_t line, struct reeve_why *why)
+static enum reeve_err check(const unsigned char *job, size_t len, uint64_t line, struct reeve_job_spec *ret,
+                            struct reeve_why *why)
 {
     struct reeve_cursor cursor = REEVE_CURSOR(job, len);
-    struct reeve_job_spec spec;
     struct reeve_why reason = {0};
     char place[24];
-    enum reeve_err err = reeve_job_spec_read(&cursor, &spec, &reason);
+    enum reeve_err err = reeve_job_spec_read(&cursor, ret, &reason);
     if (err == REEVE_OK && len > JOB_LINE_BYTES_MAX) {
         err = reeve_fail(&reason, REEVE_LIMIT, "a job of %zu bytes, expected at most %u", len, JOB_LINE_BYTES_MAX);
     }
@@ -265,9 +265,10 @@ static enum reeve_err check(const unsigned char *job, size_t len, uint64_t line,
 }
 
 enum reeve_err job_line_pack(const struct job_line *how, const char *text, size_t len, uint64_t line,
-                             unsigned char *out, size_t *ret_len, struct reeve_why *why)
+                             unsigned char *out, struct reeve_job_spec *ret, struct reeve_why *why)
 {
+    size_t out_len = 0;
     enum reeve_err err =
-        pack_fast(how, text, len, line, out, ret_len) ? REEVE_OK : pack_slow(how, text, len, line, out, ret_len, why);
-    return err == REEVE_OK ? check(out, *ret_len, line, why) : err;
+        pack_fast(how, text, len, line, out, &out_len) ? REEVE_OK : pack_slow(how, text, len, line, out, &out_len, why);
+    return err == REEVE_OK ? check(out, out_len, line, ret, why) : err;
 }

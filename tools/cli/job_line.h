@@ -2,7 +2,7 @@
 // an id.
 //
 //   struct job_line how; job_line_init(&how, defaults, "monday", &why);
-//   job_line_pack(&how, text, len, 17, out, &out_len, &why)     // of JOB_LINE_BOUND(&how, len) bytes
+//   job_line_pack(&how, text, len, 17, out, &job, &why)     // of JOB_LINE_BOUND(&how, len) bytes
 // Must not: ask anybody, read input.
 #ifndef REEVE_CLI_JOB_LINE_H
 #define REEVE_CLI_JOB_LINE_H
@@ -31,9 +31,10 @@ enum reeve_err job_line_init(struct job_line *how, const struct reeve_value *giv
                              struct reeve_why *why);
 void job_line_done(struct job_line *how);
 bool job_line_is_blank(const char *text, size_t len);
-// `line` counts from 1. INVALID or LIMIT with the place, "17" or "17:23".
+// `line` counts from 1. *ret is the job, its `raw` the bytes that were written. INVALID or LIMIT with the place, "17"
+// or "17:23".
 enum reeve_err job_line_pack(const struct job_line *how, const char *text, size_t len, uint64_t line,
-                             unsigned char *out, size_t *ret_len, struct reeve_why *why);
+                             unsigned char *out, struct reeve_job_spec *ret, struct reeve_why *why);
 // "<batch>-<line>".
 const char *job_line_id(const struct job_line *how, uint64_t line, char buf[REEVE_JOB_ID_SIZE]);
 

@@ -182,7 +182,7 @@ static void put_tree(struct reeve_buf *out, const char *title, const struct reev
 
 void queue_view_job(const struct reeve_value *job)
 {
-    static const char *const trees[] = {"payload", "checkpoint", "result", "failures", "history"};
+    static const char *const trees[] = {"payload", "checkpoint", "result"};
     const char *id = reeve_get_str(job, "id");
     const char *state = reeve_get_str(job, "state");
     REEVE_VALUE_AUTO plain = reeve_value_clone(job);

@@ -87,7 +87,7 @@ static enum reeve_err take_user(const struct reeve_value *json, const char *path
     const char *password = reeve_get_str(entry, "password");
     if (entry == NULL) {
         return reeve_fail_at(why, REEVE_INVALID, path,
-                             "there is no user '%.64s' in it, expected admin, operator or viewer", user);
+                             "there is no user '%.64s' in it, expected admin, operator, viewer or producer", user);
     }
     if (name == NULL || password == NULL) {
         return reeve_fail_at(why, REEVE_INVALID, path, "users.%.64s: username or password is missing", user);

@@ -486,7 +486,7 @@ static enum reeve_err put_login(const struct up *up, const char *user, struct re
 
 enum reeve_err up_write_site(const struct up *up, struct reeve_why *why)
 {
-    static const char *const clients[] = {"admin", "operator", "viewer"};
+    static const char *const clients[] = {"admin", "operator", "viewer", "producer"};
     char path[PATH_MAX];
     REEVE_VALUE_AUTO site = reeve_value_map();
     struct reeve_value *broker = reeve_value_map();

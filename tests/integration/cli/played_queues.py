@@ -97,12 +97,17 @@ class PlayedQueues:
         reply = {"durability": "commit", "accepted": 0, "duplicates": 0, "rejected": 0, "others": []}
         ids = []
         known = self.queues[queue]["jobs"]
+        room = self.room - sum(job["state"] == "waiting" for job in known.values())
         for index, job in enumerate(jobs):
             job_id = job.get("id") or (f"{command['id']}-{index}" if "jobs" in args else command["id"])
             ids.append(job_id)
             body = (job.get("type"), job.get("payload"), job.get("key"))
             old = known.get(job_id)
-            if old is None:
+            if old is None and reply["accepted"] >= room:
+                reply["rejected"] += 1
+                reply["others"].append({"index": index, "id": job_id, "outcome": "rejected", "code": "limit",
+                                        "message": f"the queue is full: {self.room} jobs (jobs_max)"})
+            elif old is None:
                 reply["accepted"] += 1
                 if not command.get("dry_run"):
                     known[job_id] = {"id": job_id, "state": "waiting", "priority": 5, "attempt": 0, "added_at": now(),
@@ -158,6 +163,7 @@ class PlayedQueues:
                 del jobs[job_id]
         return {"removed": len(gone), "more": any(job["state"] in args["states"] for job in jobs.values())}
 
+    room = 1 << 60  # for jobs that wait
     bound = 1000  # of jobs per command of op_purge and of those with a filter
 
     def _job(self, queue, args):

@@ -21,7 +21,7 @@ def test_site_json_is_as_promised_and_private(make_site):
     file = site.file
     assert set(file) == {"broker", "root", "node", "users"} and file["root"] == "reeve/v1/local" and file["node"] == site.node
     assert file["broker"]["host"] == "127.0.0.1" and 0 < file["broker"]["port"] < 65536
-    assert set(file["users"]) == {"admin", "operator", "viewer"}
+    assert set(file["users"]) == {"admin", "operator", "viewer", "producer"}
     assert all(len(user["password"]) == 24 and user["username"] == role for role, user in file["users"].items())
     assert mode(site.directory) == 0o700
     for path in [site.directory / "site.json", *(site.directory / "credentials").iterdir(), site.directory / "node.yaml",

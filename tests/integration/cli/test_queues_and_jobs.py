@@ -300,9 +300,9 @@ def test_what_is_done_to_many_goes_on_until_it_is_done(queues, reeve):
     for i in range(35):
         jobs[f"j{i}"] = {"id": f"j{i}", "type": "send", "state": "failed", "error": "timeout" if i < 25 else "refused", "number": i + 1}
     queues.bound = 10
-    assert "7 jobs wait again" in reeve("queue", "retry", "mail", "--error", "time*", "--limit", "7").stdout
-    assert "18 jobs wait again" in reeve("queue", "retry", "mail", "--error", "time*").stdout
-    assert "10 jobs wait again" in reeve("job", "retry", "mail", "--all").stdout
+    assert "7 jobs retried" in reeve("queue", "retry", "mail", "--error", "time*", "--limit", "7").stdout
+    assert "18 jobs retried" in reeve("queue", "retry", "mail", "--error", "time*").stdout
+    assert "10 jobs retried" in reeve("job", "retry", "mail", "--all").stdout
     assert "35 jobs cancelled" in reeve("job", "cancel", "mail", "--all").stdout
     done = reeve("job", "cancel", "mail", "j1", "nobody", check=1)
     assert "0 jobs cancelled" in done.stdout and 'no job "nobody"' in done.stderr and "j1 is cancelled" in done.stderr
@@ -335,6 +335,12 @@ def test_a_role_without_the_right_is_told_so(queues, reeve):
     for allowed in (["job", "add", "mail", "send", "--id", "a"], ["job", "show", "mail", "a"], ["job", "ls", "mail"],
                     ["job", "logs", "mail", "a"], ["queue", "show", "mail"], ["queue", "pause", "mail"], ["queue", "drain", "mail"]):
         reeve(*allowed, role="operator")
+
+
+def test_a_producer_gives_jobs_and_needs_to_see_nothing(queues, reeve):
+    assert "job a added" in reeve("job", "add", "mail", "send", "--id", "a", role="producer").stdout
+    assert json.loads(reeve("job", "add", "mail", "--file", "-", "--json", role="producer", text=numbered(3)).stdout)["accepted"] == 3
+    assert "does not let this user" in reeve("job", "add", "mail", "send", "--wait", check=1, role="producer").stderr
 
 
 # ---- waiting ----------------------------------------------------------------------------------------------------------
@@ -479,6 +485,18 @@ def test_a_full_queue_is_waited_for_with_the_same_commands(queues, reeve):
     queues.answers["enqueue"] = {"phase": "rejected", "code": "limit", "message": "queue mail is full"}
     done = reeve("job", "add", "mail", "--file", "-", "--timeout", "1500ms", text=numbered(10), check=3)
     assert "queue mail is full; waiting" in done.stderr and "--batch-id" in done.stderr
+
+
+def test_of_a_command_that_finds_no_room_for_all_the_rest_is_sent_again(queues, reeve):
+    """Job by job, with what is wrong told once; in order, since they have a key."""
+    queues.room = 130
+    text = numbered(700, key="k") + lines({"type": "send", "id": "b-7", "payload": "another"}) + numbered(700)
+    with Worker(queues, lambda job: {"state": "completed"}):
+        done = reeve("job", "add", "mail", "--file", "-", "--batch-id", "b", "--json", text=text, check=1)
+    answer = json.loads(done.stdout)
+    assert (answer["accepted"], answer["rejected"], answer["duplicates"]) == (1400, 1, 0) and answer["sent_again"] > 5, answer
+    assert [mistake["line"] for mistake in answer["mistakes"]] == [701] and done.stderr.count("standard input:") == 1
+    assert list(queues.queues["mail"]["jobs"]) == [f"b-{i}" for i in range(1, 1402) if i != 701]
 
 
 def test_a_command_without_an_answer_is_sent_again_with_its_id(queues, reeve):

@@ -23,12 +23,13 @@ static char *job_of(const char *given, const char *text, uint64_t line)
     REEVE_VALUE_AUTO defaults = json(given);
     REEVE_VALUE_AUTO job = NULL;
     REEVE_BUF_AUTO out = REEVE_BUF_INIT(sizeof shown - 1);
-    size_t len = 0;
+    struct reeve_job_spec spec;
     assert_int_equal(job_line_init(&how, defaults, "b1", &why), REEVE_OK);
     unsigned char *packed = malloc(JOB_LINE_BOUND(&how, strlen(text)));
-    enum reeve_err err = job_line_pack(&how, text, strlen(text), line, packed, &len, &why);
+    enum reeve_err err = job_line_pack(&how, text, strlen(text), line, packed, &spec, &why);
     if (err == REEVE_OK) {
-        assert_int_equal(reeve_msgpack_read(packed, len, &reeve_limits_wire, NULL, &job, &why), REEVE_OK);
+        assert_int_equal(reeve_msgpack_read(spec.raw.data, spec.raw.len, &reeve_limits_wire, NULL, &job, &why),
+                         REEVE_OK);
         assert_int_equal(reeve_json_write(job, 0, &out), REEVE_OK);
         (void)snprintf(shown, sizeof shown, "%s", reeve_buf_str(&out));
     }
