@@ -154,12 +154,17 @@ static void unsend(struct job_link *link)
     link->sent = (struct job_kept_list){0};
 }
 
-void jobs_send_again(struct job_link *link)
+static void send_anew(struct job_link *link)
 {
     unsend(link);
     for (struct job_kept *kept = link->unsent.first; kept != NULL; kept = kept->next) {
         kept->seq = 0;
     }
+}
+
+void jobs_send_again(struct job_link *link)
+{
+    send_anew(link);
     link->late_ms = 0;
     link->reports_len = 0;
 }
@@ -431,6 +436,9 @@ static bool send_one(struct reeve_worker *worker, struct job_link *link, int64_t
     struct writing writing = {.worker = worker, .link = link, .bytes_max = message_max(worker)};
     struct worker_jobs *jobs = &worker->jobs;
     bool hello = link->hello_due; // its hand may leave no room for entries
+    if (hello) {
+        send_anew(link); // whoever takes it may have missed what was before, and confirms all up to it
+    }
     enum reeve_err err = write_report(&writing);
     if (err == REEVE_OK) {
         struct reeve_bus_message message = {.topic = link->topic,

@@ -18,6 +18,7 @@
 #define BENCH_QUEUE "swaps"
 #define BENCH_REPORTS_MAX 256
 #define BENCH_LEASE_MS 6000
+#define BENCH_NOTICES_MAX 256
 
 struct bench_entry {
     char id[REEVE_JOB_ID_SIZE];
@@ -65,7 +66,7 @@ struct bench_batch {
     bool hello, no_seq;
     const char *queue;
     struct reeve_job_item jobs[8]; // ends with an empty id
-    struct reeve_job_notice cancels[8], abandons[8];
+    struct reeve_job_notice cancels[8], abandons[BENCH_NOTICES_MAX];
 };
 void bench_batch(const struct bench_batch *batch);
 #define BATCH(...) bench_batch(&(struct bench_batch){__VA_ARGS__})
