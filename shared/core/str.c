@@ -194,7 +194,7 @@ static inline uint64_t not_ascii(const char *text)
     return ((word - ones) | word) & ones << 7;
 }
 
-// How many bytes of ASCII the text begins with, as far as whole words tell: four at a time, then one, then the last one.
+// How many bytes of ASCII the text begins with, as far as whole words tell: four at a time, then one, then the last.
 static size_t ascii_words(const char *text, size_t len)
 {
     size_t i = 0;

@@ -171,6 +171,18 @@ static void every_truncation_is_refused(void **state)
     }
 }
 
+static void what_is_left_is_a_mistake(void **state)
+{
+    (void)state;
+    REEVE_BUF_AUTO buf = REEVE_BUF_INIT(0);
+    struct reeve_job_batch batch;
+    struct reeve_why why = {.text = ""};
+    put_full(&buf);
+    reeve_pack_null(&buf);
+    assert_int_equal(reeve_job_batch_read(buf.data, buf.len, &batch, &why), REEVE_INVALID);
+    assert_string_equal(why.text, "there is more behind the value");
+}
+
 static void keys_of_a_later_version_are_skipped(void **state)
 {
     (void)state;
@@ -282,11 +294,17 @@ static void states_and_outcomes_have_their_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_batch_is_read_as_it_was_written),    cmocka_unit_test(the_message_is_that_of_the_protocol),
-        cmocka_unit_test(an_empty_batch_is_an_acknowledgement), cmocka_unit_test(lists_alone_and_long_ones),
-        cmocka_unit_test(a_batch_that_does_not_fit_says_so),    cmocka_unit_test(every_truncation_is_refused),
-        cmocka_unit_test(keys_of_a_later_version_are_skipped),  cmocka_unit_test(every_mistake_has_its_place),
-        cmocka_unit_test(a_wrong_entry_leaves_the_others),      cmocka_unit_test(states_and_outcomes_have_their_words),
+        cmocka_unit_test(a_batch_is_read_as_it_was_written),
+        cmocka_unit_test(the_message_is_that_of_the_protocol),
+        cmocka_unit_test(an_empty_batch_is_an_acknowledgement),
+        cmocka_unit_test(lists_alone_and_long_ones),
+        cmocka_unit_test(a_batch_that_does_not_fit_says_so),
+        cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(what_is_left_is_a_mistake),
+        cmocka_unit_test(keys_of_a_later_version_are_skipped),
+        cmocka_unit_test(every_mistake_has_its_place),
+        cmocka_unit_test(a_wrong_entry_leaves_the_others),
+        cmocka_unit_test(states_and_outcomes_have_their_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,32 @@ static void msgpack_is_read_where_it_lies(void **state)
     assert_int_equal(decoded.scratch.len, 0);
 }
 
+// The job is written out behind the message, which then may lie elsewhere.
+static void a_large_job_beside_the_envelope(void **state)
+{
+    (void)state;
+    REEVE_BUF_AUTO json = REEVE_BUF_INIT(0);
+    reeve_buf_puts(&json, "{\"id\": \"cmd-1\", \"reply_to\": \"a/b\", \"type\": \"t\", \"payload\": \"");
+    while (json.len < 300000) {
+        reeve_buf_puts(&json, "0123456789");
+    }
+    reeve_buf_puts(&json, "\"}");
+    DECODED_AUTO decoded;
+    decode(&decoded, reeve_buf_str(&json), true);
+    assert_int_equal(decoded.err, REEVE_OK);
+    const struct reeve_span parts[] = {decoded.enqueue.id, decoded.enqueue.reply_to, decoded.enqueue.job};
+    for (size_t i = 0; i < REEVE_ARRAY_LEN(parts); i++) {
+        assert_true(parts[i].data >= decoded.scratch.data &&
+                    parts[i].data + parts[i].len <= decoded.scratch.data + decoded.scratch.len);
+    }
+    is_text(decoded.enqueue.reply_to, "a/b");
+    struct reeve_cursor cursor = REEVE_CURSOR(decoded.enqueue.job.data, decoded.enqueue.job.len);
+    struct reeve_job_spec spec;
+    assert_int_equal(reeve_job_spec_read(&cursor, &spec, NULL), REEVE_OK);
+    assert_int_equal(reeve_cursor_end(&cursor, NULL), REEVE_OK);
+    assert_true(spec.payload.len > 299000);
+}
+
 static const struct {
     const char *json;
     const char *want;
@@ -240,13 +266,10 @@ static void the_reader_of_all_commands_agrees(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_spelling_is_the_same_command),
-        cmocka_unit_test(msgpack_is_read_where_it_lies),
-        cmocka_unit_test(every_mistake_has_its_place),
-        cmocka_unit_test(a_sender_that_can_be_answered_is),
-        cmocka_unit_test(what_is_no_command),
-        cmocka_unit_test(every_truncation_is_refused),
-        cmocka_unit_test(the_reader_of_all_commands_agrees),
+        cmocka_unit_test(every_spelling_is_the_same_command), cmocka_unit_test(msgpack_is_read_where_it_lies),
+        cmocka_unit_test(a_large_job_beside_the_envelope),    cmocka_unit_test(every_mistake_has_its_place),
+        cmocka_unit_test(a_sender_that_can_be_answered_is),   cmocka_unit_test(what_is_no_command),
+        cmocka_unit_test(every_truncation_is_refused),        cmocka_unit_test(the_reader_of_all_commands_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
