@@ -124,6 +124,7 @@ void job_let_go(struct reeve_job *job)
     REEVE_ASSERT(job->held); // ended twice by its handler
     job->held = false;
     link->held--;
+    link->report_due = true; // what it takes may be more now
     jobs_due_clear(&job->worker->jobs, job);
     if (job->phase == JOB_ENDED || job->phase == JOB_LOST) {
         jobs_list_remove(&link->gone, job);
@@ -258,6 +259,7 @@ void job_lose(struct reeve_job *job, const char *reason, int64_t grace_ms)
     reeve_log(REEVE_LOG_INFO, "job", "job=%s queue=%s attempt=%lld cause=%s is not ours any more", job->bytes,
               link->queue, (long long)job->attempt, reason);
     leave_hand(job, JOB_LOST);
+    link->report_due = true; // and less, as long as its handler stays
     jobs_table_remove(jobs, job);
     if (!began) {
         job_settle(job);

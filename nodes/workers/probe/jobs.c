@@ -23,7 +23,7 @@ struct run { // of a job that stays
     struct reeve_worker *worker;
     struct reeve_job *job;
     int64_t step, steps, ms;
-    bool stubborn;
+    int64_t stubborn_ms; // goes on for so long after it was told to end
     void (*go_on)(struct run *run); // when its time is over
 };
 
@@ -139,11 +139,19 @@ static struct run *stay(struct reeve_worker *worker, struct reeve_job *job, void
         return NULL;
     }
     *run = (struct run){.worker = worker, .job = job, .go_on = go_on};
-    run->stubborn = reeve_value_get(reeve_job_payload(job), "stubborn") != NULL;
+    run->stubborn_ms = (int64_t)(1000 * reeve_value_real(reeve_value_get(reeve_job_payload(job), "stubborn"), 0));
     reeve_timer_init(reeve_worker_loop(worker), &run->timer, on_time, run);
     reeve_job_set_data(job, run);
     say_start(worker, job);
     return run;
+}
+
+static void give_up(struct run *run)
+{
+    struct reeve_job *job = run->job;
+    say_end(run->worker, job, "cancelled");
+    leave(run);
+    (void)reeve_job_cancelled(job); /* always OK */
 }
 
 static void cancel(struct reeve_worker *worker, struct reeve_job *job, const char *reason, int64_t grace_ms)
@@ -153,10 +161,11 @@ static void cancel(struct reeve_worker *worker, struct reeve_job *job, const cha
     (void)grace_ms;                                                       /* at once, or not at all */
     (void)snprintf(more, sizeof more, ", \"reason\": \"%.40s\"", reason); /* fits */
     say(worker, job, "cancel", more);
-    if (run != NULL && !run->stubborn) {
-        leave(run);
-        say_end(worker, job, "cancelled");
-        (void)reeve_job_cancelled(job); /* always OK */
+    if (run != NULL && run->stubborn_ms > 0) {
+        run->go_on = give_up;
+        reeve_timer_start(&run->timer, run->stubborn_ms, 0);
+    } else if (run != NULL) {
+        give_up(run);
     }
 }
 
