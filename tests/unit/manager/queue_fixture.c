@@ -87,6 +87,7 @@ void qf_init(struct qf *qf)
     (void)snprintf(qf->dir, sizeof qf->dir, "%s/reeve-queue-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(qf->dir));
     fake_init(&qf->fake);
+    qf->fake.manager.config.manager.state_dir = qf->dir;
     fake_fleet_reset();
     fake_alarms_len = 0;
     start(qf);
