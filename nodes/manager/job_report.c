@@ -185,7 +185,8 @@ static void see_hand(struct link *link, struct reeve_span hand)
         struct reeve_span id;
         int64_t attempt;
         if (reeve_job_hand_read(&cursor, &id, &attempt) != REEVE_OK) {
-            break;
+            link->queue->queues->malformed++;
+            continue; // the cursor is behind it
         }
         struct job *job = in_hand(link, id, attempt);
         if (job == NULL) {
@@ -239,16 +240,33 @@ static void greet(struct link *link, const struct reeve_job_report *report)
 
 // ---- a report -------------------------------------------------------------------------------------------------------
 
+// One that was read only in part. What is done is done, so that an end counts without what it says; a checkpoint that can't be
+// kept ends its job, since the worker would go on as if it were.
+static void take_wrong_entry(struct link *link, struct reeve_job_entry *entry, enum reeve_err err)
+{
+    static const char error[] = "what it wants to keep is larger than 448 KiB, or nested deeper than 12 containers";
+    link->queue->queues->malformed++;
+    if (err != REEVE_LIMIT || entry->id.len == 0 || entry->attempt == 0 || entry->outcome >= REEVE_JOB_OUTCOME_COUNT) {
+        return; // of a build that is newer
+    }
+    if (entry->outcome == REEVE_JOB_OUTCOME_CHECKPOINT || entry->outcome == REEVE_JOB_OUTCOME_NO_RETURN) {
+        entry->outcome = REEVE_JOB_OUTCOME_FAILED;
+        entry->error = (struct reeve_span){error, sizeof error - 1};
+    }
+    take_entry(link, entry);
+}
+
 static void take_entries(struct link *link, struct reeve_span entries)
 {
     struct reeve_cursor cursor = REEVE_CURSOR(entries.data, entries.len);
     for (size_t n = entries.len > 0 ? reeve_cursor_list(&cursor) : 0; n > 0; n--) {
         struct reeve_job_entry entry;
-        if (reeve_job_entry_read(&cursor, &entry) != REEVE_OK) {
-            link->queue->queues->malformed++;
-            return; // reeve_job_report_read() took the list as well formed: an entry of a build that is newer
+        enum reeve_err err = reeve_job_entry_read(&cursor, &entry); // behind it, right or wrong
+        if (err == REEVE_OK) {
+            take_entry(link, &entry);
+        } else {
+            take_wrong_entry(link, &entry, err);
         }
-        take_entry(link, &entry);
     }
 }
 

@@ -94,7 +94,8 @@ static size_t message_max(const struct reeve_worker *worker)
 
 size_t jobs_data_max(const struct reeve_worker *worker)
 {
-    return message_max(worker) - JOBS_MESSAGE_MARGIN - JOBS_TEXT_BYTES_MAX;
+    size_t room = message_max(worker) - JOBS_MESSAGE_MARGIN - JOBS_TEXT_BYTES_MAX;
+    return room < REEVE_JOB_VALUE_BYTES_MAX ? room : REEVE_JOB_VALUE_BYTES_MAX; // what the manager takes
 }
 
 // ---- what may be lost: lines of log, progress
