@@ -240,16 +240,20 @@ static void greet(struct link *link, const struct reeve_job_report *report)
 
 // ---- a report -------------------------------------------------------------------------------------------------------
 
-// One that was read only in part. What is done is done, so that an end counts without what it says; a checkpoint that can't be
-// kept ends its job, since the worker would go on as if it were.
+// One that was read only in part. What is done is done, so that an end counts without what it says. A checkpoint that can't be
+// kept fails its job, and the worker is told to abandon it before it sees the acknowledgement.
 static void take_wrong_entry(struct link *link, struct reeve_job_entry *entry, enum reeve_err err)
 {
     static const char error[] = "what it wants to keep is larger than 448 KiB, or nested deeper than 12 containers";
+    bool to_keep = entry->outcome == REEVE_JOB_OUTCOME_CHECKPOINT || entry->outcome == REEVE_JOB_OUTCOME_NO_RETURN;
     link->queue->queues->malformed++;
     if (err != REEVE_LIMIT || entry->id.len == 0 || entry->attempt == 0 || entry->outcome >= REEVE_JOB_OUTCOME_COUNT) {
         return; // of a build that is newer
     }
-    if (entry->outcome == REEVE_JOB_OUTCOME_CHECKPOINT || entry->outcome == REEVE_JOB_OUTCOME_NO_RETURN) {
+    if (to_keep && in_hand(link, entry->id, entry->attempt) != NULL) {
+        dispatch_abandon(link, entry->id, entry->attempt, "failed");
+    }
+    if (to_keep) {
         entry->outcome = REEVE_JOB_OUTCOME_FAILED;
         entry->error = (struct reeve_span){error, sizeof error - 1};
     }

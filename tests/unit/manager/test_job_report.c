@@ -40,6 +40,26 @@ static void says(const char *more)
     qf_turn(&qf);
 }
 
+// Batches that tell the worker to let go of it.
+static size_t abandons(const char *id)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < qf.posted_len; i++) {
+        struct reeve_job_batch batch;
+        struct reeve_job_notice notice;
+        if (strstr(qf.posted[i].topic, "/job") == NULL ||
+            reeve_job_batch_read(qf.posted[i].bytes, qf.posted[i].len, &batch, NULL) != REEVE_OK) {
+            continue;
+        }
+        struct reeve_cursor cursor = REEVE_CURSOR(batch.abandons.data, batch.abandons.len);
+        for (size_t n = batch.abandons.len > 0 ? reeve_cursor_list(&cursor) : 0; n > 0; n--) {
+            assert_int_equal(reeve_job_notice_read(&cursor, &notice), REEVE_OK);
+            count += reeve_span_is(notice.id, id);
+        }
+    }
+    return count;
+}
+
 static void an_entry_that_is_none_leaves_those_behind_it(void **state)
 {
     (void)state;
@@ -66,6 +86,7 @@ static void a_checkpoint_that_is_not_kept_fails_its_job(void **state)
     assert_string_equal(qf_state(&qf, "q", "a"), "failed");
     assert_string_equal(qf_state(&qf, "q", "b"), "failed");
     assert_string_equal(qf_state(&qf, "q", "c"), "active");
+    assert_true(abandons("a") == 1 && abandons("b") == 1 && abandons("c") == 0);
 }
 
 static void a_pair_that_is_none_leaves_the_rest_of_the_hand(void **state)
