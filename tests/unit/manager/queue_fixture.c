@@ -93,16 +93,22 @@ void qf_init(struct qf *qf)
     start(qf);
 }
 
+void qf_forget_posted(struct qf *qf)
+{
+    for (size_t i = 0; i < qf->posted_len; i++) {
+        free(qf->posted[i].topic);
+        free(qf->posted[i].bytes);
+    }
+    qf->posted_len = 0;
+}
+
 void qf_done(struct qf *qf)
 {
     static const char *const files[] = {"manager.db", "manager.db-wal", "manager.db-shm", "lock"};
     char path[128];
     fake_call_end(&qf->fake);
     stop(qf);
-    for (size_t i = 0; i < qf->posted_len; i++) {
-        free(qf->posted[i].topic);
-        free(qf->posted[i].bytes);
-    }
+    qf_forget_posted(qf);
     fake_fleet_reset();
     fake_done(&qf->fake);
     for (size_t i = 0; i < REEVE_ARRAY_LEN(files); i++) {

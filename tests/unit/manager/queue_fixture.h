@@ -59,6 +59,7 @@ void qf_report(struct qf *qf, const char *queue, const char *name, const char *i
                const char *error);
 void qf_progress(struct qf *qf, const char *queue, const char *name, const char *id, double progress, const char *text);
 void qf_worker_died(struct qf *qf, const char *name);
+void qf_forget_posted(struct qf *qf);
 size_t qf_cancels(const struct qf *qf, const char *id); // batches that told it
 
 #endif

@@ -230,9 +230,9 @@ static void records_of_jobs_where_they_are_asked_for(void **state)
     qf_hello(&qf, "q", "w1", 9, "[work]");
     assert_string_equal(record_state(), "active");
     fake_forget_items(&qf.fake);
-    for (int i = 1; i <= 20; i++) { // ten a second
+    for (int i = 1; i <= 22; i++) { // ten a second
         fake_time(&qf.fake, 100);
-        qf_progress(&qf, "q", "w1", "a", i / 20.0, "going");
+        qf_progress(&qf, "q", "w1", "a", i / 22.0, "going");
     }
     assert_in_range(fake_count(&qf.fake, "job/q/a"), 3, 4);
     qf_tick(&qf); // the last word is told
