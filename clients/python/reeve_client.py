@@ -189,6 +189,9 @@ class Session:
         self._closing, self._lost, self._probe = False, threading.Event(), None
         self._dropping, self._renewed = False, 0.0
         self._thread = threading.Thread(target=self._run, name="reeve-session", daemon=True)
+
+    def start(self):
+        """Apart from making it: its thread asks its owner, who has to know it by then."""
         self._thread.start()
 
     def _run(self):
@@ -337,6 +340,7 @@ class Producer:
         self.site, self._lock, self._pending = site, threading.Lock(), {}
         self.name = site.username or f"client-{secrets.token_hex(4)}"
         self.session = Session(site, self, self.name)
+        self.session.start()
         if ready and not self.session.ready.wait(ready):
             self.close()
             raise NoAnswer(f"{site.url}: no session within {ready:g} s")
@@ -539,6 +543,7 @@ class Worker:
                 signal.signal(number, lambda *_: os._exit(1) if self._leave.is_set() else self.leave())
         self._notify = int(os.environ.get("REEVE_NOTIFY_FD", -1))
         self.session = Session(self.site, self, self.name)
+        self.session.start()
         for target in [self._tend, *(lambda link=link: self._work(link) for link in self._links.values()
                                      for _ in range(link.concurrency))]:
             threading.Thread(target=target, daemon=True).start()

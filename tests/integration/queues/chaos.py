@@ -25,7 +25,7 @@ def seed():
 class Nemesis:
     """A thread that kills while it is entered; who was killed is started again at once, by it or by its daemon."""
 
-    def __init__(self, seed, queue, broker, manager, made_nodes, pause=(0.1, 0.8), weights=None):
+    def __init__(self, seed, queue, broker, manager, made_nodes, pause=(0.05, 0.6), weights=None):
         self.random = random.Random(seed)
         self.queue, self.broker, self.manager, self.nodes = queue, broker, manager, made_nodes
         self.pause, self.weights = pause, weights or WEIGHTS
@@ -89,8 +89,9 @@ def workers_of(node):
 class Feeder:
     """A producer that gives jobs of its own keys in order, a batch at a time, and asks with the same id until it is told."""
 
-    def __init__(self, queue, name, count, make, batch=50):
-        self.queue, self.name, self.count, self.make, self.batch = queue, name, count, make, batch
+    def __init__(self, queue, name, count, make, batch=50, pause=0.4):
+        """pause: between batches, in s; so that many are killed while jobs come in."""
+        self.queue, self.name, self.count, self.make, self.batch, self.pause = queue, name, count, make, batch, pause
         self.error, self.repeats, self.done = None, 0, 0
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -102,6 +103,7 @@ class Feeder:
                 jobs = [self.make(self.name, n) for n in range(first, min(first + self.batch, self.count))]
                 self._give(producer, jobs, f"{self.name}-batch-{first}")
                 self.done = first + len(jobs)
+                time.sleep(self.pause)
         except Exception as error:
             self.error = error
 

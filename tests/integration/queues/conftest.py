@@ -1,6 +1,7 @@
 """Fixtures of the tests of queues: broker, nodes and managers as the manager's tests have them; workers; and a queue with the history of
 what was acknowledged and done."""
 import importlib.util
+import os
 import pathlib
 import sys
 
@@ -19,7 +20,7 @@ from scripted import WORKERS  # noqa: E402
 
 @pytest.fixture
 def manager(make_manager):
-    return make_manager(log_level="info")
+    return make_manager(log_level=os.environ.get("REEVE_TEST_LOG", "info"))
 
 
 @pytest.fixture

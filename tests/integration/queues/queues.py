@@ -118,6 +118,16 @@ class Queue:
     def live(self):
         return self.manager.database("SELECT count(*) FROM job j JOIN job_queue q ON q.number=j.queue WHERE q.name=?", self.name)[0][0]
 
+    def wait_workers(self, count, deadline=harness.DEADLINE):
+        """Until so many can be given jobs."""
+        def ready():
+            return sum(worker["capacity"] > 0 for worker in self.op("describe")["workers"]) == count
+        harness.wait_until(ready, deadline, f"{count} workers of {self.name}", 0.02)
+
+    def purge(self):
+        while self.op("purge", deadline=60)["more"]:
+            pass
+
     def settle(self, deadline=60.0):
         """Until no job of it is live; what lasts too long is told with its explanation."""
         try:

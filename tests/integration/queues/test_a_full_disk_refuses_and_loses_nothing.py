@@ -19,7 +19,7 @@ def small_disk(tmp_path):
 
 @pytest.fixture
 def manager(small_disk, make_manager):
-    return make_manager(log_level="info", state_dir=small_disk / "state")
+    return make_manager(state_dir=small_disk / "state")
 
 
 def fill(disk):
@@ -36,7 +36,7 @@ def fill(disk):
 def add_until_refused(queue, first=0):
     """Jobs of 4 KiB, ten a time, until a batch is not taken whole; the refusal."""
     for n in range(first, first + 20000, 10):
-        jobs = [{"id": f"j{i}", "type": "echo", "payload": {"value": "x" * 4096}} for i in range(n, n + 10)]
+        jobs = [{"id": f"j{i}", "type": "sleep", "payload": {"ms": 0, "pad": "x" * 4096}} for i in range(n, n + 10)]
         reply = queue.steer.queue(queue.name, "enqueue", {"jobs": jobs}, phase=None, deadline=30)
         if reply["phase"] != "done":
             return reply
@@ -48,25 +48,28 @@ def add_until_refused(queue, first=0):
 def test_what_does_not_fit_is_refused_with_the_reason_and_the_rest_is_done(make_queue, make_worker, small_disk, manager):
     queue = make_queue("q", keep_completed={"age": "1s"})
     queue.op("pause")
+    others = small_disk / "others"  # what somebody else has there, and will remove
+    others.write_bytes(b"x" * (4 << 20))
     refusal = add_until_refused(queue)
     assert refusal["code"] == "io" and "disk" in refusal["message"], refusal
     assert len(queue.acknowledged) > 100
     filler = fill(small_disk)
     queue.refused("enqueue", {"type": "echo", "id": "late"}, "io", "disk", phase=None)
-    assert manager.running
     for one in queue.acknowledged[::97]:
         assert queue.show(one["job"])["state"] == "waiting"
     filler.unlink()
+    others.unlink()
     worker = make_worker(queues={"q": 4})
-    harness.wait_until(lambda: queue.op("resume", phase=None) is not None and queue.status() and queue.status()["state"] != "paused",
-                       what="resume")
+    harness.wait_until(lambda: queue.steer.queue("q", "resume", phase=None)["phase"] == "done", what="resume")
     queue.settle()
     done = {line["job"] for line in worker.lines() if line["event"] == "end" and line["outcome"] == "done"}
     assert {one["job"] for one in queue.acknowledged} <= done and "late" not in done
-    queue.add({"id": "late", "type": "echo"})
+    harness.wait_until(lambda: queue.steer.queue("q", "enqueue", {"id": "late", "type": "echo"}, phase=None)["phase"] == "done",
+                       what="room for another one, when what was kept of the others is gone", interval=0.1)
     queue.wait_state("late", "completed")
 
 
+@queues.both
 @pytest.mark.parametrize("killed", [False, True], ids=["", "manager-killed"])
 def test_ends_that_can_not_be_written_are_kept_by_the_worker_and_written_with_room(make_queue, make_worker, small_disk, manager, killed):
     queue = make_queue("q", lease="15s")

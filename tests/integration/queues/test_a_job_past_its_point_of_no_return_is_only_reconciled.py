@@ -17,6 +17,7 @@ def again_after_death(worker):
     worker.start()
 
 
+@queues.both
 def test_paid_and_killed_is_found_paid_and_not_paid_again(queue, make_worker):
     worker = make_worker()
     queue.add({"id": "p", "type": "pay", "payload": {"crash": "after"}})
@@ -28,6 +29,7 @@ def test_paid_and_killed_is_found_paid_and_not_paid_again(queue, make_worker):
     queue.check(lines)
 
 
+@queues.both
 def test_killed_before_paying_it_is_not_done_and_becomes_an_ordinary_job_again(queue, make_worker):
     worker = make_worker()
     queue.add({"id": "p", "type": "pay", "payload": {"crash": "before"}})
@@ -49,6 +51,7 @@ def test_killed_before_the_point_of_no_return_it_is_an_ordinary_job(queue, make_
     queue.check(worker.lines())
 
 
+@queues.both
 def test_who_can_not_tell_yet_is_asked_again_and_it_stays_unknown(queue, make_worker):
     worker = make_worker()
     queue.add({"id": "p", "type": "pay", "payload": {"crash": "after", "ask_again": 4}})

@@ -7,6 +7,7 @@ import queues
 from checker import Limits
 
 
+@queues.both
 def test_one_of_a_key_in_order_under_kills(make_queue, make_worker, manager, names):
     queue = make_queue("q", poison_after=1000, attempts=100, backoff={"kind": "fixed", "delay": "10ms"})
     rng = random.Random(chaos.seed())
@@ -36,6 +37,7 @@ def test_a_job_that_backs_off_holds_up_its_key_and_no_other(make_queue, make_wor
     queue.check(worker.lines())
 
 
+@queues.both
 def test_concurrency_holds_in_a_burst_and_with_a_killed_worker(make_queue, make_worker, names):
     queue = make_queue("q", concurrency=3, poison_after=100)
     workers = [make_worker(f"w-{n}", queues={"q": 8}) for n in range(2)]
@@ -70,3 +72,22 @@ def test_max_per_key_is_a_number_and_more_than_it_wait(make_queue, make_worker):
     assert "key" in str(queue.op("explain", {"id": "j3"})).lower()
     queue.op("cancel", {"ids": [f"j{n}" for n in range(4)]})
     queue.settle()
+
+
+def test_an_older_job_that_became_due_later_does_not_join_the_active_one_after_a_restart(make_queue, make_worker, manager):
+    """What the manager reads from its disk in order of age is not the order in which the key was taken."""
+    queue = make_queue("q", lease="15s")
+    worker = make_worker(queues={"q": 4})
+    queue.add({"id": "older", "type": "echo", "key": "k", "delay_ms": 700}, {"id": "younger", "type": "hold", "key": "k"})
+    worker.wait_line("start", "younger")
+    queue.wait_state("older", "waiting")
+    manager.kill()
+    manager.start()
+    queue.add({"id": "e", "type": "echo"})
+    queue.wait_state("e", "completed")
+    assert [line["job"] for line in queues.starts(worker.lines())] == ["younger", "e"]
+    queue.op("cancel", {"ids": ["younger"]})
+    queue.settle()
+    lives = [line for line in worker.lines() if line["job"] in ("older", "younger")]
+    assert [(line["event"], line["job"]) for line in lives if line["event"] in ("start", "end")] == [
+        ("start", "younger"), ("end", "younger"), ("start", "older"), ("end", "older")]

@@ -40,6 +40,7 @@ def _ended(worker, mark):
 def test_a_backlog_costs_memory_within_bounds_and_neither_start_nor_speed(make_queue, make_worker, manager):
     queue = make_queue("q", keep_completed={"age": "1s"})
     worker = make_worker(queues={"q": 16}, prefetch=200)
+    queue.wait_workers(1)
     empty = timed(queue, worker, "empty")
     begun = time.monotonic()
     fill(queue, BACKLOG)
@@ -52,6 +53,7 @@ def test_a_backlog_costs_memory_within_bounds_and_neither_start_nor_speed(make_q
     start = time.monotonic() - begun
     after = manager.rss()
     assert queue.wait_status(lambda s: s["waiting"] >= BACKLOG)["waiting"] == BACKLOG
+    queue.wait_workers(1)
     again = timed(queue, worker, "again")
     queues.report("backlog", jobs=BACKLOG, filled_per_s=round(BACKLOG / filled), rss_mib=size >> 20, rss_after_start_mib=after >> 20,
                   start_s=round(start, 2), per_s_empty=round(empty), per_s_full=round(full), per_s_after_start=round(again))
@@ -59,5 +61,5 @@ def test_a_backlog_costs_memory_within_bounds_and_neither_start_nor_speed(make_q
         assert max(size, after) <= 300 << 20
         assert start <= 5
         assert full >= 0.8 * empty
-    queue.op("purge", deadline=120)
+    queue.purge()
     queue.settle(120)

@@ -43,6 +43,8 @@ def fleet(names, make_node, tmp_path):
         workers = [{"name": "py", "type": "journal", "command": ["/usr/bin/python3", "-B", JOURNAL], "ready": {"mode": "notify"},
                     "restart": RESTART, "env": {"REEVE_HEARTBEAT_MS": "1000"},
                     "config": {"queues": {"q": 8}, "prefetch": 24, "jobs_file": jobs_file}}]
+        workers.append({"name": "c", "type": "probe", "ready": {"mode": "notify"}, "restart": RESTART, "env": {"REEVE_HEARTBEAT_MS": "1000"},
+                        "config": {"queues": [{"queue": "q", "concurrency": 8, "prefetch": 24}], "jobs_file": jobs_file}})
         made.append(make_node(name, workers=workers, log_level="info"))
     return made, jobs_file
 

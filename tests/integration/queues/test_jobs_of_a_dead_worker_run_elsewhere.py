@@ -2,10 +2,11 @@
 
 import harness
 import network
+import pytest
 import queues
 from checker import Limits
 
-KILLS = 50
+KILLS = {"probe": 50, "python": 20}
 LEASE_S = 3
 
 
@@ -23,13 +24,15 @@ def first_elsewhere(worker, jobs):
     return harness.wait_until(seen, what=f"one of {jobs} to begin elsewhere", interval=0.01)
 
 
-def test_the_jobs_of_a_killed_worker_begin_elsewhere(make_queue, make_worker, names):
+@queues.both
+def test_the_jobs_of_a_killed_worker_begin_elsewhere(make_queue, make_worker, names, kind):
     queue = make_queue("q", poison_after=1000, lease="15s")
     workers = [make_worker(f"w-{n}", queues={"q": 12}, prefetch=0) for n in range(3)]
     queue.add(*({"id": f"h{n}", "type": "hold"} for n in range(12)))
     workers[0].wait_line("start", count=12)
     took = []
-    for _ in range(KILLS):
+    for _ in range(1 + KILLS[kind]):
+        queue.wait_workers(3)
         lines = workers[0].lines()
         victim = max(workers, key=lambda worker: len(in_hand(lines, worker.name, worker.process.pid)))
         jobs = in_hand(lines, victim.name, victim.process.pid)
@@ -38,70 +41,69 @@ def test_the_jobs_of_a_killed_worker_begin_elsewhere(make_queue, make_worker, na
         at = victim.kill_at()
         took.append(first_elsewhere(victim, jobs)["at"] - at)
         victim.start()
-        # All of them are somewhere again before the next one is killed.
-        harness.wait_until(lambda: sum(len(in_hand(workers[0].lines(), worker.name, worker.process.pid)) for worker in workers) == 12,
-                           what="all jobs in hand", interval=0.02)
+    del took[0]  # verdicts are held for a while after the manager's start [session-9]
     p50, p99, highest = queues.spread(took)
-    queues.report("worker killed, first of its jobs begins elsewhere", kills=KILLS, p50_ms=p50, p99_ms=p99, max_ms=highest)
-    queue.op("cancel", {"state": "active"})
+    queues.report("worker killed, first of its jobs begins elsewhere", workers=kind, kills=len(took), p50_ms=p50, p99_ms=p99, max_ms=highest)
+    queue.op("cancel", {"filter": {"state": "active"}})
     queue.settle()
     queue.check(workers[0].lines(), Limits(outcomes=("cancelled",)))
 
 
+@pytest.fixture
+def space(broker):
+    """A network of its own, with a link to the broker."""
+    space = network.Namespace()
+    network.listen_also(broker, space.host)
+    yield space
+    space.close()
+
+
 @network.needs_namespaces
-def test_the_jobs_of_a_node_without_power_begin_elsewhere_within_the_lease(broker, make_queue, make_worker, names):
+def test_the_jobs_of_a_node_without_power_begin_elsewhere_within_the_lease(space, broker, make_queue, make_worker, names):
     """All its processes die at once, no will is sent and nothing closes a socket: only silence tells."""
-    space = network.Namespace()
-    try:
-        network.listen_also(broker, space.host)
-        queue = make_queue("q", lease=f"{LEASE_S}s")
-        far = make_worker("far", queues={"q": 4}, prefetch=0, url=space.url(broker), wrapper=space.wrapper)
-        queue.add(*({"id": f"h{n}", "type": "hold"} for n in range(4)))
-        far.wait_line("start", count=4)
-        near = make_worker("near", queues={"q": 8}, prefetch=0)
-        queue.add({"id": "e", "type": "echo"})
-        queue.wait_state("e", "completed")
-        jobs = in_hand(far.lines(), "far", far.process.pid)
-        space.drop()
-        queue.dead(f"{names[0]}/far", far.process.pid)
-        at = far.kill_at()
-        took = first_elsewhere(near, jobs)["at"] - at
-        queues.report("power cut, first of its jobs begins elsewhere", lease_s=LEASE_S, s=round(took, 2))
-        queue.op("cancel", {"state": "active"})
-        queue.settle()
-        queue.check(near.lines(), Limits(outcomes=("cancelled", "completed")))
-    finally:
-        space.close()
+    queue = make_queue("q", lease=f"{LEASE_S}s")
+    far = make_worker("far", queues={"q": 4}, prefetch=0, url=space.url(broker), wrapper=space.wrapper)
+    queue.add(*({"id": f"h{n}", "type": "hold"} for n in range(4)))
+    far.wait_line("start", count=4)
+    near = make_worker("near", queues={"q": 8}, prefetch=0)
+    queue.add({"id": "e", "type": "echo"})
+    queue.wait_state("e", "completed")
+    jobs = in_hand(far.lines(), "far", far.process.pid)
+    space.drop()
+    queue.dead(f"{names[0]}/far", far.process.pid)
+    at = far.kill_at()
+    took = first_elsewhere(near, jobs)["at"] - at
+    queues.report("power cut, first of its jobs begins elsewhere", lease_s=LEASE_S, s=round(took, 2))
+    queue.op("cancel", {"filter": {"state": "active"}})
+    queue.settle()
+    queue.check(near.lines(), Limits(outcomes=("cancelled", "completed")))
 
 
+@queues.both
 @network.needs_namespaces
-def test_a_worker_that_is_cut_off_lets_go_before_its_jobs_begin_elsewhere(broker, make_queue, make_worker):
+def test_a_worker_that_is_cut_off_lets_go_before_its_jobs_begin_elsewhere(space, broker, make_queue, make_worker):
     """It lives, and can't know what became of its jobs: its own lease ends first, so no two ever run [job-14]."""
-    space = network.Namespace()
-    try:
-        network.listen_also(broker, space.host)
-        queue = make_queue("q", lease=f"{LEASE_S}s")
-        far = make_worker("far", queues={"q": 4}, prefetch=2, url=space.url(broker), wrapper=space.wrapper)
-        queue.add(*({"id": f"h{n}", "type": "hold", "key": f"k{n}", "payload": {"key": f"k{n}"}} for n in range(4)))
-        far.wait_line("start", count=4)
-        near = make_worker("near", queues={"q": 8}, prefetch=0)
-        queue.add({"id": "e", "type": "echo"})
-        queue.wait_state("e", "completed")
-        space.drop()
-        harness.wait_until(lambda: len([line for line in queues.starts(near.lines()) if line["worker"].endswith("/near")
-                                        and line["attempt"] == 2]) == 4, what="all begin elsewhere")
-        space.heal()
-        queue.add({"id": "e2", "type": "echo"})
-        queue.wait_state("e2", "completed")
-        queue.op("cancel", {"state": "active"})
-        queue.settle()
-        lines = near.lines()
-        assert {line.get("reason") for line in lines if line["event"] == "end" and line["worker"].endswith("/far")} <= {"lease", None}
-        queue.check(lines, Limits(outcomes=("cancelled", "completed")))
-    finally:
-        space.close()
+    queue = make_queue("q", lease=f"{LEASE_S}s")
+    far = make_worker("far", queues={"q": 4}, prefetch=0, url=space.url(broker), wrapper=space.wrapper)
+    queue.add(*({"id": f"h{n}", "type": "hold", "key": f"k{n}", "payload": {"key": f"k{n}"}} for n in range(4)))
+    far.wait_line("start", count=4)
+    near = make_worker("near", queues={"q": 8}, prefetch=0)
+    queue.add({"id": "e", "type": "echo"})
+    queue.wait_state("e", "completed")
+    space.drop()
+    harness.wait_until(lambda: len([line for line in queues.starts(near.lines()) if line["worker"].endswith("/near")
+                                    and line["attempt"] == 2]) == 4, what="all begin elsewhere")
+    space.heal()
+    queue.add({"id": "e2", "type": "echo"})
+    queue.wait_state("e2", "completed")
+    queue.op("cancel", {"filter": {"state": "active"}})
+    queue.settle()
+    lines = near.lines()
+    assert {line.get("reason") for line in lines if line["event"] == "end" and line["worker"].endswith("/far")} <= {"lease", None}
+    queue.check(lines, Limits(outcomes=("cancelled", "completed")))
 
 
+@queues.both
 def test_a_worker_that_leaves_in_order_hands_back_what_it_has_not_begun(make_queue, make_worker):
     queue = make_queue("q", attempts=1)
     first = make_worker("w-1", queues={"q": 1}, prefetch=5)
@@ -116,6 +118,7 @@ def test_a_worker_that_leaves_in_order_hands_back_what_it_has_not_begun(make_que
     queue.check(lines)
 
 
+@queues.both
 def test_a_worker_without_a_daemon_that_loses_its_connection_again_and_again_poisons_nothing(broker, make_queue, make_worker):
     """A session that ends is no process that died with the job in hand [job-6]."""
     proxy = network.Proxy(broker.port)

@@ -28,6 +28,7 @@ def test_of_what_waits_the_highest_priority_goes_first_and_of_one_the_oldest(mak
     queue.check(worker.lines())
 
 
+@queues.both
 def test_a_delay_is_kept_to_a_few_milliseconds_and_never_cut_short(make_queue, make_worker):
     queue = make_queue("q")
     worker = make_worker(queues={"q": 8})
