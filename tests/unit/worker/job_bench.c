@@ -279,10 +279,13 @@ struct reeve_job_item bench_item(const char *id, int64_t attempt)
 
 static int64_t next_seq(const struct bench_batch *batch)
 {
-    if (batch->no_seq || batch->jobs[0].id.len == 0) {
-        return 0;
+    bool carries = batch->jobs[0].id.len + batch->cancels[0].id.len + batch->abandons[0].id.len > 0;
+    if (batch->seq != 0) {
+        bench.batch_seq = batch->seq;
+    } else if (carries) {
+        bench.batch_seq++;
     }
-    return bench.batch_seq = batch->seq != 0 ? batch->seq : bench.batch_seq + 1;
+    return bench.batch_seq; // a batch that carries nothing repeats the last
 }
 
 void bench_batch(const struct bench_batch *batch)

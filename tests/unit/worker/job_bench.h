@@ -63,7 +63,7 @@ const struct bench_entry *bench_find(const char *id, enum reeve_job_outcome outc
 // A batch: what is not said is as it would be from a manager that goes on.
 struct bench_batch {
     int64_t worker_epoch, manager_epoch, seq, ack, lease_ms;
-    bool hello, no_seq;
+    bool hello;
     const char *queue;
     struct reeve_job_item jobs[8]; // ends with an empty id
     struct reeve_job_notice cancels[8], abandons[BENCH_NOTICES_MAX];

@@ -208,6 +208,20 @@ static void a_batch_that_is_missing_is_answered_with_the_hand(void **state)
     assert_string_equal(bench_last()->hand, "a:1 c:1");
 }
 
+static void an_ack_behind_a_missing_batch_is_not_taken(void **state)
+{
+    (void)state;
+    begin(4, 0);
+    GIVE("a");
+    done("a");
+    BATCH(.seq = bench.batch_seq + 1, .ack = bench_last()->seq); // the last number repeated: of one that did not come
+    assert_false(worker_jobs_finished(bench.worker));
+    assert_int_equal(bench.worker->jobs.gaps, 1);
+    assert_true(bench_last()->hello);
+    bench_ack();
+    assert_true(worker_jobs_finished(bench.worker));
+}
+
 static void what_can_not_be_read_is_ignored_and_counted(void **state)
 {
     (void)state;
@@ -579,6 +593,7 @@ int main(void)
         TEST(a_manager_of_an_earlier_epoch_is_not_obeyed),
         TEST(a_new_manager_confirms_only_what_was_sent_to_it),
         TEST(a_batch_that_is_missing_is_answered_with_the_hand),
+        TEST(an_ack_behind_a_missing_batch_is_not_taken),
         TEST(what_can_not_be_read_is_ignored_and_counted),
         TEST(a_fenced_job_is_told_and_what_it_says_is_dropped),
         TEST(a_later_attempt_waits_until_the_handler_of_the_earlier_has_ended),

@@ -334,14 +334,15 @@ static void send_batch(bool lose)
     if (told < manager.refused_len) {
         batch.ack = 0;
     }
-    manager.batch_seq += len > 0 ? 1 : 0;
-    batch.seq = manager.batch_seq;
+    bool carries = len + told > 0 || batch.cancels[0].attempt + batch.abandons[0].attempt > 0;
+    manager.batch_seq += carries ? 1 : 0;
+    batch.seq = bench.batch_seq = manager.batch_seq;
     manager.answer = manager.answer && told < manager.refused_len;
-    if (!lose) {
+    if (!lose) { // what is lost is not told again: the worker misses the number
         bench_batch(&batch);
-        manager.refused_len -= told;
-        memmove(&manager.refused[0], &manager.refused[told], manager.refused_len * sizeof manager.refused[0]);
     }
+    manager.refused_len -= told;
+    memmove(&manager.refused[0], &manager.refused[told], manager.refused_len * sizeof manager.refused[0]);
 }
 
 static void lease_of_manager(void)
