@@ -150,24 +150,22 @@ bool job_unmatched(const struct job_class *class, bool reconcile, char *buf, siz
     return true;
 }
 
-static void tell_workers(struct job_explained *to, const struct job_class *class, bool reconcile)
+static void tell_room(struct job_explained *to, const struct survey *survey)
 {
-    char text[sizeof to->why];
-    const struct survey survey = survey_links(class, reconcile);
-    if (survey.able == 0) {
-        tell_unmatched(class, reconcile, &survey, text, sizeof text);
-        say(to, "%s", text);
-    } else if (survey.with_room == 0 && survey.closed == survey.able) {
-        say(to, survey.able == 1 ? "the %zu worker that may do it takes nothing just now: it is paused or drains"
-                                 : "none of the %zu workers that may do it takes anything just now: they are paused or drain",
-            survey.able);
-    } else if (survey.with_room == 0) {
-        say(to, survey.able == 1 ? "the %zu worker that may do it is full: %zu jobs in hand"
-                                 : "all %zu workers that may do it are full: %zu jobs in hand",
-            survey.able, survey.in_hand);
+    if (survey->able == 0) {
+        return; // told before
     }
-    if (survey.able > 0 && survey.lacking > 0) {
-        say(to, "%zu other worker%s may not: %s", survey.lacking, survey.lacking == 1 ? "" : "s", survey.lacks);
+    if (survey->with_room == 0 && survey->closed == survey->able) {
+        say(to, survey->able == 1 ? "the %zu worker that may do it takes nothing just now: it is paused or drains"
+                                  : "none of the %zu workers that may do it takes anything just now: they are paused or drain",
+            survey->able);
+    } else if (survey->with_room == 0) {
+        say(to, survey->able == 1 ? "the %zu worker that may do it is full: %zu jobs in hand"
+                                  : "all %zu workers that may do it are full: %zu jobs in hand",
+            survey->able, survey->in_hand);
+    }
+    if (survey->lacking > 0) {
+        say(to, "%zu other worker%s may not: %s", survey->lacking, survey->lacking == 1 ? "" : "s", survey->lacks);
     }
 }
 
@@ -190,18 +188,25 @@ static void tell_rate(struct job_explained *to, const struct queue *queue)
     }
 }
 
-static void tell_limits(struct job_explained *to, const struct queue *queue)
+// What somebody decided, what nobody can do, what limits hold back, whose hands are full: in this order.
+static void tell_start(struct job_explained *to, const struct job_class *class, bool reconcile)
 {
-    if (queue->removed) {
-        say(to, "its queue is being deleted");
-    } else if (queue->paused) {
+    char text[sizeof to->why];
+    const struct queue *queue = class->queue;
+    const struct survey survey = survey_links(class, reconcile);
+    if (queue->paused) {
         say(to, "queue %s is paused: nothing starts until `resume`", queue->name);
+    }
+    if (survey.able == 0) {
+        tell_unmatched(class, reconcile, &survey, text, sizeof text);
+        say(to, "%s", text);
     }
     if (queue->spec.concurrency > 0 && queue->counts[REEVE_JOB_ACTIVE] >= queue->spec.concurrency) {
         say(to, "concurrency: %lld of %lld jobs of the queue are active", (long long)queue->counts[REEVE_JOB_ACTIVE],
             (long long)queue->spec.concurrency);
     }
     tell_rate(to, queue);
+    tell_room(to, &survey);
 }
 
 // ---- dependencies -------------------------------------------------------------------------------------------------
@@ -356,8 +361,7 @@ static void explain_waiting(struct job_explained *to, const struct job *job)
     } else if (job->key != NULL && !job->holds_key) {
         tell_key(to, job);
     }
-    tell_limits(to, job_queue(job));
-    tell_workers(to, job->class, false);
+    tell_start(to, job->class, false);
     if (!needs && job->listed && (job->key == NULL || job->holds_key)) {
         tell_line(to, job);
     }
@@ -462,8 +466,7 @@ static void explain_unknown(struct job_explained *to, const struct job *job)
     if (job->heap_at != 0) {
         say(to, "the next look is in %s", in_time(job->due_mono - reeve_clock_mono_ms(), in));
     }
-    tell_limits(to, job_queue(job));
-    tell_workers(to, job->class, true);
+    tell_start(to, job->class, true);
 }
 
 void job_explain(const struct job *job, struct job_explained *ret)

@@ -164,6 +164,10 @@ static enum reeve_err apply(struct call *call, struct queue *queue, struct reeve
         }
         queue_schedules_tick(queue); // when they began is on disk with them
         queue_store(queue);
+        queue_status_tick(queue); // a new one is seen at once
+        // Workers that were there before it have told what they take, to nobody.
+        queue->queues->hello_all = true;
+        links_hello(queue->queues);
     }
     return err;
 }

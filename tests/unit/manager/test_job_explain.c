@@ -88,6 +88,9 @@ static void limits_of_the_queue(void **state)
     explains("c", "rate: 2 starts in 10s are used up, the next one may be in 6", NULL);
     (void)qf_op(&qf, "q", "pause", NULL);
     explains("c", "queue q is paused", "rate:");
+    (void)qf_op(&qf, "q", "resume", NULL);
+    qf_add(&qf, "q", "{id: d, type: other}"); // what nobody does comes before what is only held back
+    explains("d", "no worker takes type other", "rate:");
 }
 
 static void keys_and_those_that_hold_them(void **state)
