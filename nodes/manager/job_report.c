@@ -195,6 +195,9 @@ static void see_hand(struct link *link, struct reeve_span hand)
         }
         job->text->seen = true;
         job->text->worker_epoch = link->epoch;
+        if ((job->flags & JOB_FLAG_CANCEL) != 0) { // told by a former manager or in a former session, or not at all
+            dispatch_cancel(job, "cancelled", link->queue->spec.cancel_grace_ms);
+        }
     }
 }
 

@@ -247,6 +247,21 @@ static void a_worker_that_does_not_end_a_cancelled_job_loses_it(void **state)
     assert_string_equal(qf_state(&qf, "q", "a"), "cancelled");
 }
 
+static void a_cancel_outlives_the_manager(void **state)
+{
+    (void)state;
+    (void)qf_op(&qf, "q", "apply", "{cancel_grace: 2s}");
+    qf_hello(&qf, "q", "w1", 2, "[work]");
+    qf_add(&qf, "q", "{id: a, type: work}");
+    (void)qf_op(&qf, "q", "cancel", "{ids: [a]}");
+    qf_restart(&qf, 100);
+    qf_forget_posted(&qf);
+    qf_hello(&qf, "q", "w1", 2, "[work]");
+    assert_int_equal(qf_cancels(&qf, "a"), 1);
+    qf_time(&qf, 3100);
+    assert_string_equal(qf_state(&qf, "q", "a"), "cancelled");
+}
+
 static void many_are_cancelled_by_what_they_are(void **state)
 {
     (void)state;
@@ -520,6 +535,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_purge_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cancel_in_every_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_worker_that_does_not_end_a_cancelled_job_loses_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_cancel_outlives_the_manager, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_are_cancelled_by_what_they_are, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_job_lives_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(retry_in_the_other_states, set_up, tear_down),
