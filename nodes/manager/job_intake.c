@@ -8,8 +8,14 @@
 #include <reeve/id.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
-#define AUTO_ID_SIZE (REEVE_JOB_ID_SIZE + 8)
+#define STORE_PATH_LEN    4096
+#define AUTO_ID_SIZE      (REEVE_JOB_ID_SIZE + 8)
+#define DISK_RESERVE_MAX  (64LL << 20) // what is kept free, so that jobs that are there can go on and end
+#define DISK_RESERVE_PART 8            // of a small disk: at most this part of it
+#define DISK_COST_FACTOR  4            // bytes on disk for a byte of a job, its indexes and the log of the turn included, roughly
 
 struct intake_reply { // owed for one enqueue, until the turn has ended
     struct intake_reply *next;
@@ -182,6 +188,47 @@ static void refuse(struct queues *queues, struct intake_reply *reply, enum reeve
     (void)snprintf(reply->message, sizeof reply->message, "%s", text); /* cut */
     queues->refused++;
     owe(queues, reply);
+}
+
+// ---- room on the disk -------------------------------------------------------------------------------------------------
+
+// What the write-ahead log has and the database has not: it needs its room twice until it is copied.
+static int64_t log_bytes(const struct manager *manager)
+{
+    char path[STORE_PATH_LEN];
+    struct stat log;
+    (void)snprintf(path, sizeof path, "%s/" STORE_FILE "-wal", manager->config.manager.state_dir); /* a cut path is not found */
+    return stat(path, &log) == 0 ? (int64_t)log.st_size : 0;
+}
+
+// A disk that is full to the last byte can't even take the end of a job: so enqueue stops before.
+void intake_look_at_disk(struct queues *queues)
+{
+    struct statvfs disk;
+    if (statvfs(queues->manager->config.manager.state_dir, &disk) != 0) {
+        queues->disk_room = INT64_MAX; // the commit tells
+        return;
+    }
+    int64_t block = (int64_t)(disk.f_frsize > 0 ? disk.f_frsize : disk.f_bsize);
+    int64_t reserve = (int64_t)disk.f_blocks * block / DISK_RESERVE_PART;
+    queues->disk_free = (int64_t)disk.f_bavail * block + store_spare_bytes(queues->manager->store);
+    queues->disk_room = queues->disk_free - log_bytes(queues->manager) - (reserve < DISK_RESERVE_MAX ? reserve : DISK_RESERVE_MAX);
+}
+
+static enum reeve_err check_disk(struct queues *queues, const struct queue *queue, size_t bytes, struct reeve_why *why)
+{
+    if (queue->spec.durability == REEVE_DURABILITY_MEMORY) {
+        return REEVE_OK;
+    }
+    queues->disk_room -= (int64_t)bytes * DISK_COST_FACTOR;
+    if (queues->disk_room < 0) {
+        intake_look_at_disk(queues);
+    }
+    return queues->disk_room >= 0 ? REEVE_OK
+                                  : reeve_fail(why, REEVE_IO,
+                                               "nothing was enqueued: the manager's disk is nearly full (%lld MiB left), and what is "
+                                               "left is for the jobs that are there",
+                                               (long long)(queues->disk_free >> 20));
 }
 
 // ---- one job --------------------------------------------------------------------------------------------------------
@@ -535,7 +582,8 @@ void intake_delivery(struct queues *queues, struct queue *queue, const char *nam
     } else if (err != REEVE_OK) {
         queues->malformed++;
         refuse(queues, reply, REEVE_PHASE_REJECTED, err, reeve_why_format(&why, text, sizeof text));
-    } else if ((err = check(queues, queue, name, &enqueue, &why)) != REEVE_OK) {
+    } else if ((err = check(queues, queue, name, &enqueue, &why)) != REEVE_OK ||
+               (err = check_disk(queues, queue, delivery->payload_len, &why)) != REEVE_OK) {
         refuse(queues, reply, err == REEVE_IO ? REEVE_PHASE_FAILED : err == REEVE_TIMEOUT ? REEVE_PHASE_EXPIRED : REEVE_PHASE_REJECTED,
                err, reeve_why_format(&why, text, sizeof text));
     } else {

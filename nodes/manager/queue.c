@@ -238,6 +238,7 @@ static void on_timer(struct reeve_timer *timer, void *arg)
 void queues_tick(struct queues *queues)
 {
     links_tick(queues);
+    intake_look_at_disk(queues);
     for (struct reeve_map_iter it = {0}; reeve_map_next(queues->by_name, &it);) {
         queue_schedules_tick(it.value);
         queue_keep_tick(it.value);

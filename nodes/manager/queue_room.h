@@ -84,8 +84,6 @@ struct job_text {
     int64_t record_mono; // its record was published; 0 = never
     bool record_late;    // something of it was held back since
     char worker[2 * REEVE_NAME_SIZE];
-    bool cancel_told;
-    int64_t cancel_mono;  // told at
 };
 struct job_body_kept {
     size_t id_len, len;
@@ -211,6 +209,8 @@ struct queues {
     int64_t number;                  // last given
     struct job *dirty;               // list by dirty_next
     size_t bodies_bytes;
+    int64_t disk_room;               // bytes that may be taken in before the disk is looked at again; < 0: it is too full
+    int64_t disk_free;               // when it was looked at last
     struct queue *wanted;            // list by wanted_next
     struct link *out;                // links that have something to say
     struct job_message *made, **made_tail;     // of this turn
@@ -287,6 +287,7 @@ void after_clear(struct queues *queues);
 // ---- job_intake.c ---------------------------------------------------------------------------------------------------
 // topic .../cmd/enqueue; `queue` NULL = there is none of that `name`
 void intake_delivery(struct queues *queues, struct queue *queue, const char *name, const struct reeve_delivery *delivery);
+void intake_look_at_disk(struct queues *queues); // once a second
 void intake_settle(struct queues *queues, bool committed); // replies leave
 // A job of our own making (schedules): OK, CONFLICT = its id is known, or what is wrong.
 enum reeve_err intake_job(struct queue *queue, struct reeve_span id, const struct reeve_value *job, struct reeve_why *why);

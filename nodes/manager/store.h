@@ -29,6 +29,7 @@ void store_close(struct store *store); // commits nothing; NULL allowed
 enum reeve_err store_commit(struct store *store, struct reeve_why *why); // nothing to commit = OK
 void store_undo(struct store *store);                                    // what this turn wrote, when it must not be
 bool store_dirty(const struct store *store);
+int64_t store_spare_bytes(struct store *store); // what is free inside the file, and used before it grows
 
 // The next epoch: greater than every earlier one, and no less than `wall_ms`. Commits by itself, but never half a turn: inside
 // one it is committed with it, and by itself when the turn fails.

@@ -147,6 +147,15 @@ void store_undo(struct store *store)
     }
 }
 
+int64_t store_spare_bytes(struct store *store)
+{
+    int64_t pages = 0;
+    int64_t page_size = 0;
+    bool known = store_pragma(store->db, "PRAGMA freelist_count", &pages, NULL) == REEVE_OK &&
+                 store_pragma(store->db, "PRAGMA page_size", &page_size, NULL) == REEVE_OK;
+    return known ? pages * page_size : 0;
+}
+
 // ---- values in columns ------------------------------------------------------------------------------------------
 
 static void bind_text(sqlite3_stmt *stmt, int column, const char *text)
