@@ -2,6 +2,7 @@
 import random
 
 import chaos
+import msgpack
 import pytest
 import queues
 from checker import Limits
@@ -61,7 +62,6 @@ def test_killed_at_any_moment_it_never_goes_back_before_what_was_acknowledged(ma
 
 def test_a_late_checkpoint_of_a_job_that_is_anothers_is_refused(make_queue, make_worker, broker, names):
     """The wire: a report with an attempt below the current is fenced, acknowledged and told to abandon [job-4]."""
-    import msgpack
     queue = make_queue("q")
     worker = make_worker()
     queue.add({"id": "h", "type": "hold"})
