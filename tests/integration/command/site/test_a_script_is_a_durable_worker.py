@@ -6,6 +6,7 @@ import signal
 import time
 
 import harness
+import msgpack
 import pytest
 from commands import sh
 
@@ -150,3 +151,14 @@ def test_two_hundred_jobs_each_once(make_queue, serve, journal):
     print(f"200 commands in {time.monotonic() - began:.2f} s")
     assert sorted(journal.read_text().split()) == sorted(f"j{n}" for n in range(200))
     assert queue.show("j7")["result"] == 7
+
+
+def test_a_worker_that_was_there_before_its_queue_is_found_at_once(make_queue, serve, manager, broker, names):
+    """It has said hello to nobody, and would say it again with its heartbeat only: 20 s."""
+    watcher = broker.client("admin")
+    watcher.subscribe(broker.topic(f"worker/{names[0]}/cmd/status"))
+    serve(argv=["echo", "5"])
+    watcher.wait_for(lambda m: m.payload and msgpack.unpackb(m.payload).get("queues") == ["q"], what="a status with its queue")
+    queue = make_queue("q")
+    queue.add({"id": "j", "type": "t"})
+    assert queue.wait_state("j", "completed", deadline=5)["result"] == 5
