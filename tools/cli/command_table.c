@@ -796,9 +796,8 @@ const struct command_def command_table[] = {
      .detail =
          "All mistakes of all files are printed with their places, and then nothing is sent. A file holds a map with "
          "`queue:` or `queues:`, or a bare spec with `kind: queue`; its name is QUEUE or `name:`. Options go before "
-         "what "
-         "a file says. One that is there already and says the same is left as it is; one that says something else is "
-         "refused: `queue update` changes it.",
+         "what a file says. One that is there already and says the same is left as it is; one that says something else "
+         "is refused: `queue update` changes it.",
      .examples = "reeve queue create mail\nreeve queue create mail --rate 100/1s --attempts 5 --job-timeout 30s\n"
                  "reeve queue create -f queues.yaml",
      .options = LIST(OPT_FILE, QUEUE_SPEC, SENDING)},
@@ -874,16 +873,13 @@ const struct command_def command_table[] = {
      .summary = "add a job, or all jobs of a file or pipe",
      .detail =
          "Done when the job is as safe as its queue says: on disk, unless the queue's durability is `memory`. With "
-         "--file "
-         "each line is a job in JSON: {\"type\", \"payload\", \"id\", ...}; TYPE and the options are for lines that do "
-         "not say. Lines without an id get <batch>-<line>; an import that was interrupted names its batch: the same "
-         "again "
-         "with that --batch-id goes on and adds nothing twice. A full queue is waited for. Jobs with a key keep the "
-         "order of their lines. What is wrong is told with "
-         "its "
-         "line, the rest is added; exit code 1 then. With --wait: 0 when all of them completed, 1 when one failed or "
-         "was "
-         "cancelled, 3 when one has not ended within --timeout (preset 5m).",
+         "--file each line is a job in JSON: {\"type\", \"payload\", \"id\", ...}; TYPE and the options are for lines "
+         "that do not say. Lines without an id get <batch>-<line>; an import that was interrupted names its batch: the "
+         "same again with that --batch-id goes on and adds nothing twice. A full queue is waited for. Jobs with a key "
+         "keep the order of their lines. What is wrong is told with its line, the rest is added; exit code 1 then. "
+         "With "
+         "--wait: 0 when all of them completed, 1 when one failed or was cancelled, 3 when one has not ended within "
+         "--timeout (preset 5m).",
      .examples = "reeve job add mail send --payload '{\"to\": \"kim\"}' --wait\n"
                  "reeve job add mail send -p @letter.json --delay 10m --id letter-7\n"
                  "reeve job add mail --file jobs.jsonl --batch-id monday\n"

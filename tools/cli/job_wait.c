@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIRST_ROUND_MS 100 // doubles up to JOB_WAIT_ROUND_MS: most jobs are short
+#define FIRST_ROUND_MS 20 // doubles up to JOB_WAIT_ROUND_MS: most jobs are short
 
 struct waited {
     struct job_wait *wait;

@@ -388,7 +388,7 @@ def test_wait_prints_the_result_and_leaves_by_the_outcome(queues, reeve, events)
 def test_wait_ends_with_3_when_the_job_does_not(queues, reeve):
     done = reeve("job", "add", "mail", "send", "--id", "slow", "--wait", "--timeout", "1s", check=3)
     assert "job slow is waiting" in done.stderr and "reeve job explain mail slow" in done.stderr
-    # It did not ask faster than it has to: 100, 200, 400 ms, then once a second.
+    # It did not ask faster than it has to: at once, after 20, 40, 80, ... ms, then once a second.
     assert 2 <= len([topic for topic, _ in queues.take() if topic.endswith("/show")]) <= 6
 
 
