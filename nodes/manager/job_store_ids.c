@@ -63,6 +63,7 @@ static void generation_done(struct job_id_generation *generation)
     free(generation->texts);
     free(generation->order);
     free(generation->heads);
+    free(generation->heads_before);
     *generation = (struct job_id_generation){0};
 }
 
@@ -284,7 +285,8 @@ static enum reeve_err freeze(struct job_store *jobs, struct reeve_why *why)
     size_t runs = (fresh->len + ids->run_len - 1) / ids->run_len;
     fresh->order = calloc(fresh->len, sizeof *fresh->order);
     fresh->heads = calloc(runs, sizeof *fresh->heads);
-    if (fresh->order == NULL || fresh->heads == NULL) {
+    fresh->heads_before = calloc(runs, sizeof *fresh->heads_before);
+    if (fresh->order == NULL || fresh->heads == NULL || fresh->heads_before == NULL) {
         return reeve_fail(why, REEVE_NOMEM, "store: out of memory"); // what there is of it is the generation's
     }
     for (size_t i = 0; i < fresh->len; i++) {
@@ -304,6 +306,7 @@ static void sort_runs(struct job_id_generation *merging, size_t count)
     for (; count > 0 && merging->sorted < merging->runs; count--, merging->sorted++) {
         size_t first = merging->sorted * merging->run_len;
         merging->heads[merging->sorted] = first;
+        merging->heads_before[merging->sorted] = first;
         qsort_r(merging->order + first, run_end(merging, merging->sorted) - first, sizeof *merging->order,
                 compare_places, merging);
     }
@@ -377,9 +380,13 @@ enum reeve_err job_ids_flush(struct job_store *jobs, struct reeve_why *why)
 
 void job_ids_begin(struct job_store *jobs)
 {
-    jobs->ids.fresh_before = jobs->ids.fresh.len;
-    jobs->ids.added = 0;
-    jobs->ids.reload = false;
+    struct job_ids *ids = &jobs->ids;
+    if (ids->merging.len > 0) {
+        memcpy(ids->merging.heads_before, ids->merging.heads, ids->merging.runs * sizeof *ids->merging.heads);
+    }
+    ids->fresh_before = ids->fresh.len;
+    ids->added = 0;
+    ids->reload = false;
 }
 
 bool job_ids_undo(struct job_store *jobs)
@@ -392,8 +399,8 @@ bool job_ids_undo(struct job_store *jobs)
         empty_slot(&ids->fresh, --ids->fresh.len);
         ids->fresh.texts_len = ids->fresh.entries[ids->fresh.len].text;
     }
-    for (size_t run = 0; run < ids->merging.sorted; run++) {
-        ids->merging.heads[run] = run * ids->merging.run_len;
+    if (ids->merging.len > 0) {
+        memcpy(ids->merging.heads, ids->merging.heads_before, ids->merging.runs * sizeof *ids->merging.heads);
     }
     job_ids_begin(jobs);
     return true;

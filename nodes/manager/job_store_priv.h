@@ -109,8 +109,8 @@ struct job_id_generation {
     size_t slots_len;
     char *texts;
     size_t texts_len, texts_max;
-    uint32_t *order; // of the one that is merged: places, sorted in runs
-    size_t *heads;   // of each run: the next one
+    uint32_t *order;              // of the one that is merged: places, sorted in runs
+    size_t *heads, *heads_before; // of each run: the next one; as it was at the begin of the turn
     size_t runs, run_len, sorted;
     bool loaded; // from disk, when this process began
 };

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -797,7 +798,7 @@ struct model {
     struct site *site;
     unsigned seed;
     int64_t now[MODEL_IDS], kept[MODEL_IDS];
-    int64_t number, number_kept, undone;
+    int64_t number, undone, failed;
 };
 
 static const char *model_id(int i)
@@ -810,6 +811,7 @@ static const char *model_id(int i)
 static void model_open(struct model *model)
 {
     open_site(model->site);
+    commit(model->site);
     model->site->jobs->ids.fresh_max = 24;
     model->site->jobs->ids.run_len = 5;
 }
@@ -840,7 +842,7 @@ static void model_forget(struct model *model)
     struct site *site = model->site;
     const struct job_retention rule = {.queue = site->queue, .now = 1000000, .id_retention_ms = 1, .rows_max = 1000};
     int64_t count = 0;
-    for (int i = rand_r(&model->seed) % 20; i < MODEL_IDS; i += 20) {
+    for (int i = rand_r(&model->seed) % 10; i < MODEL_IDS; i += 10) {
         if (model->now[i] != 0) {
             end(site, model->now[i], REEVE_JOB_COMPLETED);
             model->now[i] = 0;
@@ -857,16 +859,25 @@ static void model_check(struct model *model)
     }
 }
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    (void)signal(SIGXFSZ, bytes == RLIM_INFINITY ? SIG_DFL : SIG_IGN);
+}
+
 static void model_step(struct model *model)
 {
     struct site *site = model->site;
-    for (int count = rand_r(&model->seed) % 12; count > 0; count--) {
+    for (int count = rand_r(&model->seed) % 30; count > 0; count--) {
         model_add(model);
     }
-    if (rand_r(&model->seed) % 3 == 0) {
+    if (rand_r(&model->seed) % 4 == 0) {
         model_forget(model);
     }
-    switch (rand_r(&model->seed) % 30) {
+    switch (rand_r(&model->seed) % 50) {
     case 0:
         undo(site);
         memcpy(model->now, model->kept, sizeof model->now);
@@ -874,18 +885,20 @@ static void model_step(struct model *model)
         model_check(model);
         return;
     case 1:
-        limit_pages(site, 0); // the commit, or what it merges, may fail
+    case 2:
+    case 3:
+        limit_files(1); // so that it is the commit that fails, behind all that was merged
         if (try_commit(site, NULL) != REEVE_OK) {
             memcpy(model->now, model->kept, sizeof model->now);
-            model->undone++;
+            model->failed++;
         }
-        limit_pages(site, 100000);
+        limit_files(RLIM_INFINITY);
         break;
     default:
         commit(site);
         break;
     }
-    if (rand_r(&model->seed) % 50 == 0) {
+    if (rand_r(&model->seed) % 100 == 0) {
         close_site(site);
         model_open(model);
     }
@@ -901,11 +914,11 @@ static void ids_are_known_whatever_was_merged_undone_or_forgotten(void **state)
     model.seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : model.seed;
     print_message("           seed=%u\n", model.seed);
     model_open(&model);
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 4000; i++) {
         model_step(&model);
     }
     assert_true(model.site->jobs->ids.merged > 1000);
-    assert_true(model.undone > 20);
+    assert_true(model.undone > 20 && model.failed > 40);
     assert_ok(store_check(model.site->store, NULL, NULL, NULL));
 }
 
@@ -1036,6 +1049,32 @@ static void retention_by_age_finds_what_is_old_wherever_it_lies(void **state)
     assert_int_equal(rows(site, "job_id"), 0);
     assert_int_equal(rows(site, "job_past"), 0);
     assert_int_equal(retain(site, &rule), 0);
+}
+
+static void what_may_stay_is_left_between_what_goes(void **state)
+{
+    struct site *site = *state;
+    struct site other = *site;
+    struct job_retention rule = {.queue = site->queue, .now = 10000, .rows_max = 100};
+    rule.keep[REEVE_JOB_FAILED].age_ms = 1000;
+    assert_ok(job_store_queue(site->jobs, "other", &other.queue, NULL));
+    for (int64_t number = 1; number <= 8; number++) {
+        struct job_ended_row row = ended_of(number == 2 ? &other : site, number, REEVE_JOB_FAILED);
+        char id[8];
+        (void)snprintf(id, sizeof id, "%lld", (long long)number);
+        row.ended_at = number == 4 || number == 7 ? 9500 : 8000;
+        add(number == 2 ? &other : site, number, id);
+        assert_ok(job_store_note_put(site->jobs, number, JOB_NOTE_LOG, SPAN("x"), NULL));
+        assert_ok(job_store_end(site->jobs, &row, NULL));
+    }
+    assert_int_equal(retain(site, &rule), 5);
+    look_again(site);
+    assert_string_equal(all_ended(site), "7 4 ");
+    other.jobs = site->jobs;
+    assert_string_equal(all_ended(&other), "2 ");
+    assert_int_equal(rows(site, "job_body"), 3);
+    assert_int_equal(rows(site, "job_note"), 3);
+    assert_int_equal(rows(site, "job_past"), 5);
 }
 
 static void a_live_job_is_never_swept(void **state)
@@ -1504,6 +1543,7 @@ int main(void)
         BOTH(ids_that_are_no_ids_are_refused),
         BOTH(retention_by_count_takes_the_oldest_in_steps),
         BOTH(retention_by_age_finds_what_is_old_wherever_it_lies),
+        BOTH(what_may_stay_is_left_between_what_goes),
         BOTH(a_live_job_is_never_swept),
         BOTH(by_hand_one_job_goes_and_its_id_stays),
         BOTH(an_undone_turn_leaves_nothing),
