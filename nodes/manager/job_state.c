@@ -249,6 +249,9 @@ void job_set(struct job *job, enum reeve_job_state state, const char *cause)
     enter(job, back);
     job_dirty(job);
     queue->status_dirty = true;
+    if (state == REEVE_JOB_WAITING && (queue->spec.job_records || queue->spec.events == 2)) {
+        queue_change(queue, job, state, (struct reeve_span){0});
+    }
     if (reeve_log_level() >= REEVE_LOG_DEBUG) {
         reeve_log(REEVE_LOG_DEBUG, "job", "queue=%s number=%lld from=%s to=%s attempt=%u cause=%s", queue->name,
                   (long long)job->number, reeve_job_state_text(from), reeve_job_state_text(state), job->attempt, cause);
@@ -402,6 +405,7 @@ void job_failed(struct job *job, struct reeve_span error, int64_t delay_ms, bool
     int64_t wait = delay_ms >= 0 ? delay_ms : backoff_ms(&queue->spec, &spec.backoff, job->failures);
     (void)job_store_note_put(queue->store, job->number, JOB_NOTE_ERROR, kept, NULL); /* as for every write: the commit tells */
     if ((job->flags & JOB_FLAG_NO_RETURN) != 0) {
+        queue_change(queue, job, REEVE_JOB_UNKNOWN, kept);
         become_unknown(job, wait, "retry past the point of no return");
     } else if (job->failures >= attempts) {
         job_end(job, REEVE_JOB_FAILED, (struct reeve_span){0}, kept);

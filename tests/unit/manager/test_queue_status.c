@@ -184,7 +184,7 @@ static void all_or_none(void **state)
     assert_null(fake_find(&qf.fake, "queue/q/event"));
     (void)qf_op(&qf, "q", "apply", "{events: all}");
     run_one("b");
-    const char *expected[] = {"waiting", "active", "delayed", "active", "completed"};
+    const char *expected[] = {"waiting", "active", "delayed", "waiting", "active", "completed"};
     size_t seen = 0;
     for (size_t i = 0; i < qf.fake.items_len; i++) {
         const struct reeve_value *changes = reeve_value_get(qf.fake.items[i].value, "changes");
@@ -195,6 +195,21 @@ static void all_or_none(void **state)
     }
     assert_int_equal(seen, REEVE_ARRAY_LEN(expected));
     assert_null(fake_find(&qf.fake, "job/q/*"));
+}
+
+static void what_comes_back_is_told(void **state)
+{
+    (void)state;
+    (void)qf_op(&qf, "q", "apply", "{job_records: true, events: failures}");
+    qf_hello(&qf, "q", "w1", 9, "[work, pay]");
+    qf_add(&qf, "q", "{id: a, type: work}");
+    qf_add(&qf, "q", "{id: b, type: pay}");
+    qf_report(&qf, "q", "w1", "b", "no_return", NULL, NULL);
+    qf_report(&qf, "q", "w1", "b", "retry", NULL, "can't tell");
+    assert_int_equal(changes_len(), 1); // unknown
+    assert_string_equal(reeve_get_str(fake_find(&qf.fake, "job/q/b")->value, "state"), "unknown");
+    qf_worker_died(&qf, "w1");
+    assert_string_equal(reeve_get_str(fake_find(&qf.fake, "job/q/a")->value, "state"), "waiting");
 }
 
 static void an_event_is_bounded(void **state)
@@ -361,6 +376,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(its_state_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_are_events, set_up, tear_down),
         cmocka_unit_test_setup_teardown(all_or_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_comes_back_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_event_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(records_of_jobs_where_they_are_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_nobody_can_do_raises_an_alarm, set_up, tear_down),
