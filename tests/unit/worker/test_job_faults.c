@@ -275,6 +275,21 @@ static void a_fenced_job_is_told_and_what_it_says_is_dropped(void **state)
     assert_true(worker_jobs_finished(bench.worker));
 }
 
+static void what_a_fenced_job_said_and_was_not_sent_is_not_sent(void **state)
+{
+    (void)state;
+    begin(2, 0);
+    GIVE("a");
+    struct reeve_job *job = bench_job("a");
+    bench_clear();
+    assert_int_equal(reeve_job_checkpoint(job, NULL, NULL, NULL, NULL), REEVE_OK);
+    BATCH(.abandons = {notice("a", 1, "fenced", 500)});
+    assert_int_equal(bench_entries(), 0);
+    (void)reeve_job_done(job, NULL);
+    bench_turn();
+    assert_true(worker_jobs_finished(bench.worker));
+}
+
 static void a_later_attempt_waits_until_the_handler_of_the_earlier_has_ended(void **state)
 {
     (void)state;
@@ -315,6 +330,21 @@ static void a_lease_that_is_over_takes_all_jobs_away(void **state)
     (void)reeve_job_done(a, NULL);
     bench_pass(JOBS_GRACE_MS);
     assert_int_equal(bench_entries(), entries);
+}
+
+static void a_hello_of_its_own_is_followed_by_all_that_is_not_confirmed(void **state)
+{
+    (void)state;
+    begin(2, 0);
+    GIVE("a", "b");
+    bench_pass(1000);
+    done("a"); // late after 3000 and after 7000
+    bench_pass(BENCH_LEASE_MS - 1001);
+    bench_clear();
+    bench_pass(1);
+    assert_string_equal(bench_cancels, "b:lease");
+    assert_true(bench_last()->hello); // whoever takes it as complete confirms all before it
+    assert_non_null(bench_find("a", REEVE_JOB_OUTCOME_DONE));
 }
 
 static void the_lease_counts_from_when_the_confirmed_report_was_sent(void **state)
@@ -517,6 +547,7 @@ static void what_is_not_finished_in_time_is_stopped_and_then_ended(void **state)
     begin(2, 0);
     GIVE("a", "b");
     reeve_worker_leave(worker, 0);
+    worker->jobs.drained_asked = false; // as of a program that has not said that it is drained
     assert_true(worker_jobs_stop(worker));
     assert_string_equal(bench_cancels, "a:stop b:stop");
     (void)reeve_job_cancelled(bench_job("a"));
@@ -596,8 +627,10 @@ int main(void)
         TEST(an_ack_behind_a_missing_batch_is_not_taken),
         TEST(what_can_not_be_read_is_ignored_and_counted),
         TEST(a_fenced_job_is_told_and_what_it_says_is_dropped),
+        TEST(what_a_fenced_job_said_and_was_not_sent_is_not_sent),
         TEST(a_later_attempt_waits_until_the_handler_of_the_earlier_has_ended),
         TEST(a_lease_that_is_over_takes_all_jobs_away),
+        TEST(a_hello_of_its_own_is_followed_by_all_that_is_not_confirmed),
         TEST(the_lease_counts_from_when_the_confirmed_report_was_sent),
         TEST(a_lease_that_is_renewed_lasts),
         TEST(with_nothing_in_hand_no_lease_ends),
