@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HELLO_AGAIN_MS 1000
+#define LOOK_EVERY_MS 200
 
 static bool split_worker(struct link *link, struct reeve_span worker)
 {
@@ -123,6 +123,16 @@ static bool is_gone(const struct link *link, const struct fleet_worker_info *inf
     return info->session == REEVE_DEAD || other_run || (info->supervised && !fleet_worker_live(info));
 }
 
+static bool asks_for_more_than_types(const struct queue *queue)
+{
+    for (struct reeve_map_iter it = {0}; reeve_map_next(queue->classes, &it);) {
+        if (((const struct job_class *)it.value)->requirements.len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void look(struct link *link)
 {
     struct manager *manager = link->queue->queues->manager;
@@ -135,7 +145,7 @@ static void look(struct link *link)
     const struct fleet_worker_info info = fleet_worker_info(manager->fleet, worker);
     if (is_gone(link, &info, &how)) {
         link_gone(link, how, fleet_why(manager->fleet, worker, why, sizeof why));
-    } else if (link->greeted) {
+    } else if (link->greeted && asks_for_more_than_types(link->queue)) {
         link->queue->stamp++; // what it is may have changed
         dispatch_want(link->queue);
     }
@@ -199,6 +209,11 @@ static void look_again(struct queue *queue, struct queues *queues)
 
 void links_tick(struct queues *queues)
 {
+    int64_t now = reeve_clock_mono_ms();
+    if (now - queues->looked_mono < LOOK_EVERY_MS && !queues->hello_all) {
+        return; // ticks may come in bursts
+    }
+    queues->looked_mono = now;
     for (struct reeve_map_iter it = {0}; reeve_map_next(queues->by_name, &it);) {
         look_again(it.value, queues);
     }

@@ -222,6 +222,7 @@ struct queues {
     size_t replies_len;
     int64_t class_number;            // last given
     struct reeve_map *dependents;    // number as text -> struct dependents, job_after.c
+    int64_t looked_mono;             // when all links were looked at
     bool hello_all;                  // ask every worker, as soon as the session and the disk allow
     bool loading;
     uint64_t malformed, fenced, reports, batches, enqueues, refused;
