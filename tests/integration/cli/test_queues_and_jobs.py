@@ -94,6 +94,8 @@ def lines(*jobs):
     (["queue", "rm", "mail", "--force"], "delete", {"force": True}),
     (["job", "ls", "mail", "--state", "failed", "--type", "s*", "--key", "k"], "list",
      {"state": "failed", "type": "s*", "key": "k", "limit": 100}),
+    (["job", "ls", "mail", "--error", "time*", "--older-than", "1m", "--limit", "7"], "list",
+     {"error": "time*", "older_than_ms": 60000, "limit": 7}),
     (["job", "cancel", "mail", "a", "b"], "cancel", {"ids": ["a", "b"]}),
     (["job", "cancel", "mail", "--all"], "cancel", {"filter": {}}),
     (["job", "retry", "mail", "--error", "x"], "retry", {"filter": {"error": "x", "state": "failed"}}),
