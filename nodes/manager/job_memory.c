@@ -75,6 +75,8 @@ void job_slab_give(struct job_slab *slab, struct job *job)
 
 // ---- index: open addressing, numbers spread by a multiplication ----------------------------------------------------
 
+#define INDEX_KEPT 65536 // slots that are not given back: the stream of jobs is no steady one
+
 struct job_index {
     struct job **slots;
     size_t cap, len; // cap: a power of two
@@ -168,7 +170,7 @@ void job_index_remove(struct job_index *index, int64_t number)
         }
     }
     index->slots[hole] = NULL;
-    if (index->cap > 4096 && index->len * 16 < index->cap) {
+    if (index->cap > INDEX_KEPT && index->len * 32 < index->cap) {
         (void)resize(index, index->cap / 4); /* too wide is no harm */
     }
 }
