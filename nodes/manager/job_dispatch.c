@@ -119,6 +119,7 @@ static void rate_count(struct queue *queue, int64_t now)
     if (count == 0 || queue->starts == NULL) {
         return;
     }
+    (void)job_store_started(queue->store, queue->number, reeve_clock_wall_ms(), queue->spec.rate.count, NULL); /* the commit tells */
     if (queue->starts_len < count) {
         queue->starts[(queue->starts_at + queue->starts_len++) % count] = now;
     } else {

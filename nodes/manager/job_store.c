@@ -62,6 +62,10 @@ static const char *const statement_sql[] = {
     [JOB_STARTS] = "SELECT started_at FROM (SELECT started_at FROM job WHERE queue=?1 AND started_at>=?2"
                    " UNION ALL SELECT started_at FROM job_ended WHERE place>=?3 AND place<=?4 AND started_at>=?2)"
                    " ORDER BY started_at DESC LIMIT ?5",
+    [JOB_START_PUT] = "INSERT OR REPLACE INTO job_start(place,at) VALUES(?1,?2)",
+    [JOB_START_LAST] = "SELECT max(place) FROM job_start WHERE place>=?1 AND place<=?2",
+    [JOB_START_EACH] = "SELECT at FROM job_start WHERE place>=?1 AND place<=?2 AND at>=?3 ORDER BY place DESC LIMIT ?4",
+    [JOB_START_REMOVE] = "DELETE FROM job_start WHERE place>=?1 AND place<=?2",
     [JOB_NOTE_PUT] = "INSERT OR REPLACE INTO job_note(place,data) VALUES(?1,?2)",
     [JOB_NOTE_GET] = "SELECT data FROM job_note WHERE place=?1",
     [JOB_NOTES_REMOVE] = "DELETE FROM job_note WHERE place>=?1 AND place<=?2",
@@ -636,6 +640,53 @@ enum reeve_err job_store_revive(struct job_store *jobs, const struct job_row *ro
     of->ended[ended.state - REEVE_JOB_COMPLETED]--;
     of->changed = true;
     return put_row(jobs, row, why);
+}
+
+// ---- starts -----------------------------------------------------------------------------------------------------
+
+#define STARTS_EXTRA 64 // so many more are kept, and then removed at once
+
+static enum reeve_err last_start(struct job_store *jobs, int64_t queue, int64_t *ret, struct reeve_why *why)
+{
+    sqlite3_stmt *stmt = jobs->statements[JOB_START_LAST];
+    sqlite3_bind_int64(stmt, 1, job_past_place(queue, 0));
+    sqlite3_bind_int64(stmt, 2, job_past_place(queue, JOB_NUMBER_MAX));
+    int rc = sqlite3_step(stmt);
+    enum reeve_err err = rc == SQLITE_ROW ? REEVE_OK : job_store_fail(jobs, rc, "read", why);
+    *ret = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) & JOB_NUMBER_MAX : 0; // none: NULL, which is 0
+    sqlite3_reset(stmt);
+    return store_turn_break(jobs->store, err, why);
+}
+
+static enum reeve_err trim_starts(struct job_store *jobs, int64_t queue, int64_t last, struct reeve_why *why)
+{
+    if (last < 1) {
+        return REEVE_OK;
+    }
+    sqlite3_bind_int64(jobs->statements[JOB_START_REMOVE], 1, job_past_place(queue, 0));
+    sqlite3_bind_int64(jobs->statements[JOB_START_REMOVE], 2, job_past_place(queue, last));
+    return job_store_write(jobs, JOB_START_REMOVE, why);
+}
+
+enum reeve_err job_store_started(struct job_store *jobs, int64_t queue, int64_t at, int64_t keep, struct reeve_why *why)
+{
+    struct reeve_why own;
+    why = why != NULL ? why : &own;
+    enum reeve_err err = job_store_enter(jobs, why);
+    struct job_queue *of = err == REEVE_OK ? queue_for(jobs, queue, 1, &err, why) : NULL;
+    if (of == NULL) {
+        return err;
+    }
+    if (of->starts == 0) {
+        err = last_start(jobs, queue, &of->starts, why);
+    }
+    if (err == REEVE_OK) {
+        sqlite3_bind_int64(jobs->statements[JOB_START_PUT], 1, job_past_place(queue, ++of->starts));
+        sqlite3_bind_int64(jobs->statements[JOB_START_PUT], 2, at);
+        err = job_store_write(jobs, JOB_START_PUT, why);
+    }
+    bool many = of->starts % STARTS_EXTRA == 0;
+    return err == REEVE_OK && many ? trim_starts(jobs, queue, of->starts - keep, why) : err;
 }
 
 // ---- notes, dependencies, dedupe --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 //   job_ended     one row per ended job
 //   job_note      number -> checkpoint, result, error, progress, log lines
 //   job_class     what jobs of one kind ask of a worker (type, requires), interned
+//   job_start     when jobs of a queue with a rate were started: as many as the rate counts
 //   job_after     dependencies that are not met
 //   job_dedupe    (queue, key) -> number, until
 //
@@ -99,7 +100,10 @@ struct job_ended_counts {
     int64_t ids;                             // known ids of ended jobs
 };
 enum reeve_err job_store_count_ended(struct job_store *jobs, int64_t queue, struct job_ended_counts *ret, struct reeve_why *why);
+// A job of a queue with a rate was started at `at` (wall ms). The newest `keep` are kept.
+enum reeve_err job_store_started(struct job_store *jobs, int64_t queue, int64_t at, int64_t keep, struct reeve_why *why);
 // Starts since `since` (wall ms), for a rate that must hold across a restart: the newest `max`, oldest first. *ret_len <= max.
+// When none was told of by job_store_started() (the queue had no rate), what live and retained jobs know: the last start of each.
 enum reeve_err job_store_starts(struct job_store *jobs, int64_t queue, int64_t since, int64_t *times, size_t max, size_t *ret_len,
                                 struct reeve_why *why);
 

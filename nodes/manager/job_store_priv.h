@@ -4,7 +4,7 @@
 // Two tables have several numbers in one rowid, since a table by rowid is the fastest that SQLite has, and rows of one
 // queue and state lie side by side in it:
 //   job_ended.place   queue (15 bits) | state (2) | number (46)      job_past.place   queue (15) | number (46)
-//   job_note.place    number (46) | note (2)
+//   job_note.place    number (46) | note (2)                            job_start.place   queue (15) | 1, 2, 3 .. (46)
 // A job is in `job` while it lives, then in `job_ended` while it is retained, then in `job_past` while its id is known;
 // its row of job_body goes with the second step.
 #ifndef REEVE_MANAGER_JOB_STORE_PRIV_H
@@ -65,6 +65,10 @@ enum job_statement {
     JOB_PAST_REMOVE_RUN,
     JOB_PAST_OLDEST,
     JOB_STARTS,
+    JOB_START_PUT,
+    JOB_START_LAST,
+    JOB_START_EACH,
+    JOB_START_REMOVE,
     JOB_NOTE_PUT,
     JOB_NOTE_GET,
     JOB_NOTES_REMOVE,
@@ -89,6 +93,7 @@ struct job_queue {
     int64_t at[JOB_SLOTS + 1]; // where the next search for what is too old goes on: places of job_ended, of job_past
     int64_t looked_at;         // when it was searched last; wall ms
     bool changed;              // in this turn
+    int64_t starts;            // the last of job_start; 0 = not looked yet
     bool removed;              // its rows go by and by
     int64_t swept;             // of a removed one: bodies up to this number are gone
 };

@@ -345,22 +345,51 @@ enum reeve_err job_store_count_ended(struct job_store *jobs, int64_t queue, stru
     return err;
 }
 
-enum reeve_err job_store_starts(struct job_store *jobs, int64_t queue, int64_t since, int64_t *times, size_t max,
-                                size_t *ret_len, struct reeve_why *why)
+static enum reeve_err read_times(struct job_store *jobs, sqlite3_stmt *stmt, int64_t *times, size_t max,
+                                 size_t *ret_len, struct reeve_why *why)
 {
     size_t len = 0;
-    int rc;
+    int rc = SQLITE_DONE;
+    while (len < max && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        times[len++] = sqlite3_column_int64(stmt, 0);
+    }
+    enum reeve_err err = rc == SQLITE_DONE || rc == SQLITE_ROW ? REEVE_OK : job_store_fail(jobs, rc, "read", why);
+    sqlite3_reset(stmt);
+    *ret_len = len;
+    return err;
+}
+
+static enum reeve_err starts_told(struct job_store *jobs, int64_t queue, int64_t since, int64_t *times, size_t max,
+                                  size_t *ret_len, struct reeve_why *why)
+{
+    sqlite3_stmt *stmt = fresh(jobs, JOB_START_EACH);
+    sqlite3_bind_int64(stmt, 1, job_past_place(queue, 0));
+    sqlite3_bind_int64(stmt, 2, job_past_place(queue, JOB_NUMBER_MAX));
+    sqlite3_bind_int64(stmt, 3, since);
+    sqlite3_bind_int64(stmt, 4, (int64_t)max);
+    return read_times(jobs, stmt, times, max, ret_len, why);
+}
+
+static enum reeve_err starts_of_jobs(struct job_store *jobs, int64_t queue, int64_t since, int64_t *times, size_t max,
+                                     size_t *ret_len, struct reeve_why *why)
+{
     sqlite3_stmt *stmt = fresh(jobs, JOB_STARTS);
     sqlite3_bind_int64(stmt, 1, queue);
     sqlite3_bind_int64(stmt, 2, since > 0 ? since : 1); // 0 = never
     sqlite3_bind_int64(stmt, 3, job_ended_place(queue, REEVE_JOB_COMPLETED, 0));
     sqlite3_bind_int64(stmt, 4, job_ended_place(queue, REEVE_JOB_CANCELLED, JOB_NUMBER_MAX));
     sqlite3_bind_int64(stmt, 5, (int64_t)max);
-    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW && len < max) {
-        times[len++] = sqlite3_column_int64(stmt, 0);
+    return read_times(jobs, stmt, times, max, ret_len, why);
+}
+
+enum reeve_err job_store_starts(struct job_store *jobs, int64_t queue, int64_t since, int64_t *times, size_t max,
+                                size_t *ret_len, struct reeve_why *why)
+{
+    size_t len = 0;
+    enum reeve_err err = starts_told(jobs, queue, since, times, max, &len, why);
+    if (err == REEVE_OK && len == 0) {
+        err = starts_of_jobs(jobs, queue, since, times, max, &len, why);
     }
-    enum reeve_err err = rc == SQLITE_DONE || rc == SQLITE_ROW ? REEVE_OK : job_store_fail(jobs, rc, "read", why);
-    sqlite3_reset(stmt);
     if (err != REEVE_OK) {
         return err;
     }

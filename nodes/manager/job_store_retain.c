@@ -357,6 +357,12 @@ static enum reeve_err erase_past(struct sweep *sweep)
     return err == REEVE_OK && run.len > 0 ? forget_run(sweep, &run) : err;
 }
 
+static enum reeve_err erase_starts(struct sweep *sweep) // as many as a rate counts, for once
+{
+    return write_run(sweep->jobs, JOB_START_REMOVE, job_past_place(sweep->rule->queue, 0),
+                     job_past_place(sweep->rule->queue, JOB_NUMBER_MAX), sweep->why);
+}
+
 // The last of it: the queue itself. What its highest number was stays known.
 static enum reeve_err erase_queue(struct sweep *sweep)
 {
@@ -372,7 +378,8 @@ static enum reeve_err erase_queue(struct sweep *sweep)
 
 static enum reeve_err erase_some(struct sweep *sweep)
 {
-    static enum reeve_err (*const parts[])(struct sweep * sweep) = {erase_ended, erase_past, forget_dedupes};
+    static enum reeve_err (*const parts[])(struct sweep * sweep) = {erase_ended, erase_past, forget_dedupes,
+                                                                    erase_starts};
     enum reeve_err err = REEVE_OK;
     for (size_t i = 0; i < REEVE_ARRAY_LEN(parts) && err == REEVE_OK && room(sweep) > 0; i++) {
         err = parts[i](sweep);

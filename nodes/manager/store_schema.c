@@ -49,6 +49,7 @@ static const struct store_step steps[] = {
             "CREATE TABLE job_past(place INTEGER PRIMARY KEY, state INTEGER NOT NULL, attempt INTEGER NOT NULL,"
             " ended_at INTEGER NOT NULL,"
             " digest INTEGER NOT NULL, id TEXT NOT NULL);"
+            "CREATE TABLE job_start(place INTEGER PRIMARY KEY, at INTEGER NOT NULL);"
             "CREATE TABLE job_note(place INTEGER PRIMARY KEY, data BLOB);"
             "CREATE TABLE job_after(awaited INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(awaited,number))"
             " WITHOUT ROWID;"

@@ -694,6 +694,41 @@ static void the_starts_of_a_window_are_found(void **state)
     assert_int_equal(len, 0);
 }
 
+static void the_starts_of_a_rate_are_kept_whatever_became_of_the_jobs(void **state)
+{
+    struct site *site = *state;
+    struct site other = *site;
+    int64_t times[200] = {0};
+    size_t len = 99;
+    assert_ok(job_store_queue(site->jobs, "other", &other.queue, NULL));
+    done(site, 2, REEVE_JOB_COMPLETED); // knows of a start that was not told
+    for (int64_t i = 1; i <= 300; i++) {
+        assert_ok(job_store_started(site->jobs, site->queue, 10000 + i, 100, NULL));
+        assert_ok(job_store_started(site->jobs, other.queue, 20000 + i, 3, NULL));
+        if (i % 70 == 0) {
+            look_again(site);
+        }
+    }
+    commit(site);
+    assert_ok(job_store_started(site->jobs, site->queue, 99999, 100, NULL));
+    undo(site);
+    assert_ok(job_store_started(site->jobs, site->queue, 10301, 100, NULL));
+    look_again(site);
+    assert_ok(job_store_starts(site->jobs, site->queue, 0, times, 100, &len, NULL));
+    assert_int_equal(len, 100);
+    for (size_t i = 0; i < 100; i++) {
+        assert_int_equal(times[i], 10202 + (int64_t)i);
+    }
+    assert_ok(job_store_starts(site->jobs, site->queue, 10300, times, 100, &len, NULL));
+    assert_int_equal(len, 2);
+    assert_true(rows(site, "job_start") < 100 + 3 + 2 * 64);
+    assert_ok(job_store_queue_remove(site->jobs, other.queue, NULL));
+    look_again(site);
+    assert_true(rows(site, "job_start") < 100 + 64);
+    assert_int_equal(job_store_started(site->jobs, other.queue, 1, 1, NULL), REEVE_INVALID);
+    undo(site);
+}
+
 // ---- notes, dependencies, dedupe --------------------------------------------------------------------------------
 
 static void notes_are_replaced_and_stay_through_the_end(void **state)
@@ -1534,6 +1569,7 @@ int main(void)
         BOTH(ended_jobs_are_listed_newest_first_by_state_and_page),
         BOTH(jobs_may_be_read_and_revived_while_they_are_listed),
         BOTH(the_starts_of_a_window_are_found),
+        BOTH(the_starts_of_a_rate_are_kept_whatever_became_of_the_jobs),
         BOTH(notes_are_replaced_and_stay_through_the_end),
         BOTH(dependencies_stay_until_they_are_met),
         BOTH(a_dedupe_key_holds_for_its_time),
