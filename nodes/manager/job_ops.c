@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define LIST_MAX        1000
-#define BULK_MAX        2000 // jobs of one command, so that no turn is long
+#define BULK_MAX        1000 // jobs of one command, so that no turn is long: about 30 ms
 #define IDS_MAX         1000
 #define LIST_ERROR_MAX  200            // bytes of an error in a list
 #define SHOWN_BYTES_MAX (900u << 10)   // of payload, checkpoint and result in one reply; the largest are left out
@@ -582,7 +582,7 @@ static const struct reeve_field bulk_fields[] = {
     {.name = "ids", .type = REEVE_FIELD_STRV, .flags = REEVE_FIELD_SCALAR_OK, .offset = offsetof(struct bulk_args, ids), .min = 1,
      .max = IDS_MAX, .doc = "Ids of jobs."},
     {.name = "filter", .type = REEVE_FIELD_RECORD, .offset = offsetof(struct bulk_args, filter), .record = &filter_record,
-     .doc = "All that are so: `{state, type, key, error, older_than_ms, limit}`; `{}` = all that it can be done to. At most 2,000 in "
+     .doc = "All that are so: `{state, type, key, error, older_than_ms, limit}`; `{}` = all that it can be done to. At most 1,000 in "
             "one command; `more` says that there are others."},
 };
 const struct reeve_record op_queue_cancel_args = REEVE_RECORD("cancel", struct bulk_args, bulk_fields, "");

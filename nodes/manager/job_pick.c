@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WALK_MAX   20000 // numbers that are tried one after the other, before all jobs are looked through
+#define SCAN_MAX   10000  // live jobs that are all looked through; of more, numbers are tried from the top:
+#define WALK_MAX   100000 // so many in a command, about 15 ms
 #define BODIES_MAX 5000  // bodies that are read in a command, about 10 us each
 #define ENDED_MAX  50000 // rows of ended jobs that are looked at in a command
 #define ERROR_SIZE 512
@@ -140,26 +141,30 @@ static void scan_active(struct queue *queue, const struct job_pick *pick, struct
     }
 }
 
-// The newest `limit` and one. Numbers are given in order, so in a queue that is alive they are near the top.
-static void newest_live(struct queue *queue, const struct job_pick *pick, struct found *found)
+// The newest `limit` and one; *ret_floor: what is below was not looked at, 0 = all was. Numbers are given in order, so in a queue that is
+// alive what is newest is near the top.
+static void newest_live(struct queue *queue, const struct job_pick *pick, struct found *found, int64_t *ret_floor)
 {
     struct queues *queues = queue->queues;
     int64_t top = pick->before > 0 && pick->before <= queues->number ? pick->before - 1 : queues->number;
     size_t wanted = (size_t)pick->limit + 1;
+    int64_t number = top;
     found->max = SIZE_MAX;
+    *ret_floor = 0;
     if (wants_only(pick, REEVE_JOB_ACTIVE)) {
         scan_active(queue, pick, found);
         return;
     }
-    for (int64_t number = top; number > 0 && number > top - WALK_MAX && found->len < wanted; number--) {
+    if (job_index_len(queues->index) <= SCAN_MAX) {
+        job_index_each(queues->index, scan_job, &(struct scan){.queue = queue, .pick = pick, .found = found, .newest = wanted});
+        return;
+    }
+    for (; number > 0 && number > top - WALK_MAX && found->len < wanted; number--) {
         if (fits(queue, pick, job_index_get(queues->index, number))) {
             (void)add(found, number); /* out of memory: one is missing */
         }
     }
-    if (found->len < wanted && top > WALK_MAX) {
-        found->len = 0;
-        job_index_each(queues->index, scan_job, &(struct scan){.queue = queue, .pick = pick, .found = found, .newest = wanted});
-    }
+    *ret_floor = number > 0 ? number + 1 : 0;
 }
 
 static bool take_list(struct queue *queue, const struct job_pick *pick, const struct job_list *list, struct found *found)
@@ -318,13 +323,13 @@ static enum reeve_err join(struct job_pick *pick, const struct found *live, cons
     if (pick->numbers == NULL) {
         return reeve_fail(why, REEVE_NOMEM, "out of memory");
     }
-    for (size_t i = 0; i < live->len; i++) {
-        if (live->numbers[i] >= floor || pick->oldest_first) { // below it an ended one may come first
-            pick->numbers[pick->len++] = live->numbers[i];
+    const struct found *both[] = {live, ended};
+    for (size_t list = 0; list < REEVE_ARRAY_LEN(both); list++) {
+        for (size_t i = 0; i < both[list]->len; i++) {
+            if (both[list]->numbers[i] >= floor || pick->oldest_first) { // below it others may come first
+                pick->numbers[pick->len++] = both[list]->numbers[i];
+            }
         }
-    }
-    for (size_t i = 0; i < ended->len; i++) {
-        pick->numbers[pick->len++] = ended->numbers[i];
     }
     pick->more = floor > 0;
     pick->next = floor;
@@ -341,16 +346,17 @@ enum reeve_err job_pick_run(struct queue *queue, struct job_pick *pick, struct r
 {
     struct found live = {.max = 0};
     struct found ended = {.max = 0};
+    int64_t live_floor = 0;
     int64_t floor = 0;
     if (wants_live(queue, pick)) {
         if (pick->oldest_first) {
             some_live(queue, pick, &live);
         } else {
-            newest_live(queue, pick, &live);
+            newest_live(queue, pick, &live, &live_floor);
         }
     }
     enum reeve_err err = newest_ended(queue, pick, &ended, &floor, why);
-    err = err == REEVE_OK ? join(pick, &live, &ended, floor, why) : err;
+    err = err == REEVE_OK ? join(pick, &live, &ended, live_floor > floor ? live_floor : floor, why) : err;
     free(live.numbers);
     free(ended.numbers);
     return err;

@@ -75,7 +75,7 @@ static const struct op ops[] = {
     QUEUE(pause, 0, NULL, "Start nothing until `resume`. New jobs are taken."),
     QUEUE(resume, 0, NULL, "End a pause or a drain."),
     QUEUE(drain, 0, NULL, "Take no new jobs until `resume`. What is there is done."),
-    QUEUE(purge, 0, "states", "Remove jobs by state, 2,000 in one command; `more` says that there are others. Their ids stay known."),
+    QUEUE(purge, 0, "states", "Remove jobs by state, 1,000 in one command; `more` says that there are others. Their ids stay known."),
     QUEUE(describe, OP_READS, NULL, "Spec, status and the workers that take its jobs."),
     QUEUE(list, OP_READS, "state", "Jobs, the newest first; `next` is where to go on."),
     QUEUE(show, OP_READS, "id", "Everything that is known of a job."),

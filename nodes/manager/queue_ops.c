@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define NEAR_MAX  256 // names that are compared for "did you mean"
-#define PURGE_MAX 2000 // jobs of one command
+#define PURGE_MAX 1000 // jobs of one command, about 30 ms
 
 struct queue *queue_of_call(struct call *call, struct reeve_why *why)
 {

@@ -111,7 +111,8 @@ static int read_page(struct listing *listing, int64_t before, int64_t *ret_next)
         (void)reeve_value_add(listing->jobs, reeve_value_clone(reeve_value_at(jobs, i))); /* remembered */
     }
     listing->more = reeve_get_bool(result, "more", false);
-    *ret_next = listing->more && reeve_value_len(jobs) > 0 ? reeve_get_int(result, "next", 0) : 0;
+    int64_t next = reeve_get_int(result, "next", 0); // also behind an empty page: the search was cut
+    *ret_next = listing->more && (before == 0 || next < before) ? next : 0;
     return EXIT_DONE;
 }
 
