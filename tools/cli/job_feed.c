@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEAD_MAX       1024  // of the envelope before the jobs
-#define ANSWER_MS      10000 // then the command is sent again
-#define LIMIT_FIRST_MS 20    // doubles
+#define HEAD_MAX       1024 // of the envelope before the jobs
+#define ANSWER_MS      3000 // then the command is sent again; doubles
+#define ANSWER_MAX_MS  12000
+#define LIMIT_FIRST_MS 20 // doubles
 #define LIMIT_MAX_MS   1000
 
 enum batch_state { BATCH_FREE, BATCH_FILLING, BATCH_SENT, BATCH_LIMITED };
@@ -21,6 +22,7 @@ struct batch {
     enum batch_state state;
     char id[REEVE_ULID_SIZE];
     uint64_t number;     // in the order of lines
+    int64_t answer_ms;   // how long an answer may take
     unsigned char *data; // HEAD_MAX bytes of room, then the jobs
     size_t len, cap, jobs;
     struct {
@@ -87,9 +89,13 @@ static void put_head(const struct batch *batch, int64_t ttl_ms, struct reeve_buf
 
 static void on_reply(struct reeve_bus *bus, enum reeve_err err, const struct reeve_reply *reply, void *arg);
 
-static int64_t answer_ms(const struct job_feed *feed)
+// A manager that is gone comes back within a moment; one that is slow is not to be asked ever more.
+static int64_t answer_ms(struct batch *batch)
 {
-    return feed->options.timeout_ms < ANSWER_MS ? feed->options.timeout_ms : ANSWER_MS;
+    int64_t timeout_ms = batch->feed->options.timeout_ms;
+    batch->answer_ms = batch->answer_ms == 0 ? ANSWER_MS : 2 * batch->answer_ms;
+    batch->answer_ms = batch->answer_ms < ANSWER_MAX_MS ? batch->answer_ms : ANSWER_MAX_MS;
+    return batch->answer_ms < timeout_ms ? batch->answer_ms : timeout_ms;
 }
 
 static void wait_again(struct job_feed *feed)
@@ -104,12 +110,13 @@ static void send_batch(struct batch *batch)
     struct job_feed *feed = batch->feed;
     REEVE_BUF_AUTO head = REEVE_BUF_INIT(HEAD_MAX);
     struct reeve_why why = {0};
-    put_head(batch, answer_ms(feed), &head);
+    int64_t wait_ms = answer_ms(batch);
+    put_head(batch, wait_ms, &head);
     REEVE_ASSERT(head.err == REEVE_OK); // topics and names are bounded
     unsigned char *payload = batch->data + HEAD_MAX - head.len;
     memcpy(payload, head.data, head.len);
     enum reeve_err err = reeve_bus_request_packed(feed->options.session->bus, feed->topic, batch->id, payload,
-                                                  head.len + batch->len, answer_ms(feed), on_reply, batch, &why);
+                                                  head.len + batch->len, wait_ms, on_reply, batch, &why);
     if (err == REEVE_OK) {
         batch->state = BATCH_SENT;
         feed->sent++;
@@ -223,6 +230,7 @@ static size_t compact(struct batch *batch, const bool *keep)
     }
     batch->jobs = jobs;
     batch->len = len;
+    batch->answer_ms = 0;
     (void)reeve_ulid_new(batch->id);
     return jobs;
 }
@@ -408,6 +416,7 @@ bool job_feed_add(struct job_feed *feed, const unsigned char *job, size_t len, u
         struct batch *batch = feed->filling;
         batch->state = BATCH_FILLING;
         batch->number = feed->numbers++;
+        batch->answer_ms = 0;
         batch->len = batch->jobs = 0;
         (void)reeve_ulid_new(batch->id);
     }

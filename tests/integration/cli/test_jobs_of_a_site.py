@@ -1,5 +1,8 @@
 """Queues and jobs of a whole site, with its own manager and a probe as the worker: from making a queue to looking at the dead letters."""
 import json
+import os
+import signal
+import subprocess
 import time
 
 import harness
@@ -70,6 +73,30 @@ def test_100000_jobs_of_a_pipe_are_in_the_queue(site):
     assert "force" in site.reeve("queue", "rm", "bulk", check=1).stderr
     site.reeve("queue", "rm", "bulk", "--force")
     print(f"100,000 jobs in {took:.2f} s")
+
+
+def test_a_manager_that_is_killed_loses_and_doubles_nothing(site):
+    """SIGKILL in the middle of an import: the daemon starts it again, and the import goes on by itself."""
+    site.reeve("queue", "create", "risky")
+    process = subprocess.Popen([harness.BIN / "reeve", "job", "add", "risky", "echo", "--file", "-", "--batch-id", "b", "--json"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**site.env, "REEVE_SITE": str(site.directory)})
+    for part in range(4):
+        for i in range(15000):
+            process.stdin.write(f'{{"payload": {part * 15000 + i}}}\n')
+        process.stdin.flush()
+        if part in (1, 2):
+            before = site.json("fleet", "show", "manager")["process"]["run"]
+            os.kill(site.json("fleet", "show", "manager")["process"]["pid"], signal.SIGKILL)
+            harness.wait_until(lambda: site.worker("manager")["run"] > before, what="the next run of the manager", interval=0.1)
+    out, err = process.communicate(timeout=60)
+    answer = json.loads(out)
+    assert process.returncode == 0 and answer["accepted"] + answer["duplicates"] == 60000 and answer["rejected"] == 0, out + err
+    assert counts(site, "risky")["waiting"] == 60000
+    answer = json.loads(site.reeve("job", "add", "risky", "echo", "--file", "-", "--batch-id", "b", "--json",
+                                   input="".join(f'{{"payload": {i}}}\n' for i in range(60000))).stdout)
+    assert (answer["accepted"], answer["duplicates"]) == (0, 60000)  # each of them, as it was
+    site.reeve("queue", "rm", "risky", "--force")
 
 
 def test_an_import_is_waited_for(site):
