@@ -126,6 +126,9 @@ class PythonWorker:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(harness.DEADLINE)
+        faults = [line for line in self.log_path.read_text(errors="replace").splitlines()
+                  if "Sanitizer" in line or "runtime error:" in line or "Traceback" in line] if self.log_path.exists() else []
+        assert not faults, f"{faults[:5]} in {self.log_path}"
 
 
 class ProbeWorker(PythonWorker):
