@@ -42,7 +42,7 @@ static const struct reeve_choice outputs[] = {{"auto", OUTPUT_AUTO}, {"text", OU
             "the queue grants (`cancel_grace`) may be shorter."},                                                      \
     {.name = "cwd", .type = REEVE_FIELD_STR, F(base_, cwd), .min = 1, .max = 4095,                                     \
      .doc = "Working folder. Preset: the worker's."},                                                                  \
-    {.name = "env", .type = REEVE_FIELD_MAP, F(base_, env), .max = ENV_MAX,                                            \
+    {.name = "env", .type = REEVE_FIELD_MAP, .flags = REEVE_FIELD_SECRET, F(base_, env), .max = ENV_MAX,                                          \
      .doc = "Environment beside PATH, HOME, LANG and what describes the job (`REEVE_JOB_...`)."},                      \
     {.name = "inherit", .type = REEVE_FIELD_STRV, F(base_, inherit), .max = ENV_MAX,                                   \
      .doc = "Names of variables that the command gets from the worker's own environment, where they are set."},        \
@@ -236,7 +236,7 @@ static const struct reeve_field config_fields[] = {
     QUEUE_NUMBERS(struct command_config),
     {.name = "queues", .type = REEVE_FIELD_RECORDS, .offset = offsetof(struct command_config, queues), .min = 1,
      .max = QUEUES_MAX, .record = &queue_record, .doc = "Several queues, each with its own numbers."},
-    {.name = "commands", .type = REEVE_FIELD_VALUE, .offset = offsetof(struct command_config, commands),
+    {.name = "commands", .type = REEVE_FIELD_VALUE, .flags = REEVE_FIELD_SECRET, .offset = offsetof(struct command_config, commands),
      .doc = "A map of job types, each with its command: the keys from `argv` on. `\"*\"` is for every type that is not "
             "named. Without it the keys stand here, and are for any type."},
     COMMAND_FIELDS(offsetof(struct command_config, any)),

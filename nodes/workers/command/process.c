@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define READ_MAX     (64 * 1024)
+#define READ_ERR_MAX 4096 // each line of it is a line of our log: one that floods has to wait for the others
 #define DRAIN_MAX    (16 * 1024 * 1024) // of what is read at the end, in case a stranger still writes
 #define STOP_WAIT_MS 1000
 #define FIRST_OWN_FD 4 // descriptors of ours are above those that a command is given
@@ -116,9 +117,9 @@ static bool read_some(struct watched *watched)
 {
     static char data[READ_MAX]; // one thread; too large for a stack
     struct process *process = watched->process;
-    const ssize_t len = read(watched->fd, data, sizeof data);
+    const bool out = watched == &process->watched[OUT];
+    const ssize_t len = read(watched->fd, data, out ? READ_MAX : READ_ERR_MAX);
     if (len > 0) {
-        const bool out = watched == &process->watched[OUT];
         (out ? process->watch.out : process->watch.err)(process, data, (size_t)len, process->arg);
         return true;
     }

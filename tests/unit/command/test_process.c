@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -387,6 +388,43 @@ static void nothing_stays_open_here(void **state)
     assert_true(count_fds() <= before + 2);
 }
 
+// Of the first few descriptors more and more are free: whichever call fails, the start is refused whole and nothing
+// stays open.
+static void a_start_that_lacks_descriptors_is_refused_and_leaves_none(void **state)
+{
+    (void)state;
+    static const char *const argv[] = {"true", NULL};
+    struct rlimit before;
+    struct setup setup;
+    set_up(&setup);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const size_t open_fds = count_fds();
+    int refused = 0;
+    for (rlim_t limit = 4; limit < 64 && setup.seen.ended == 0; limit++) {
+        REEVE_STRV_AUTO args = {0}, env = {0};
+        struct process *process = NULL;
+        struct reeve_why why = {0};
+        fill(&args, argv);
+        struct process_plan plan = {
+            .argv = &args, .env = &env, .limits = &setup.limits, .input = strdup("x"), .input_len = 1};
+        const struct rlimit low = {.rlim_cur = limit, .rlim_max = before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        const enum reeve_err err = process_start(setup.processes, &plan, &watch, &setup.seen, &process, &why);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        if (err == REEVE_OK) {
+            wait_ended(&setup);
+            continue;
+        }
+        refused++;
+        assert_non_null(plan.input); // still the caller's
+        free(plan.input);
+        assert_true(why.text[0] != '\0');
+        assert_int_equal(count_fds(), open_fds);
+    }
+    assert_true(refused >= 3 && setup.seen.ended == 1);
+    tear_down(&setup);
+}
+
 static void a_killed_guard_takes_everything_with_it(void **state)
 {
     (void)state;
@@ -490,6 +528,7 @@ int main(void)
         cmocka_unit_test(it_waits_on_descriptor_3_for_a_word),
         cmocka_unit_test(limits_are_those_of_the_plan),
         cmocka_unit_test(nothing_stays_open_here),
+        cmocka_unit_test(a_start_that_lacks_descriptors_is_refused_and_leaves_none),
         cmocka_unit_test(a_killed_guard_takes_everything_with_it),
         cmocka_unit_test(a_killed_worker_takes_everything_with_it),
         cmocka_unit_test(leaving_kills_what_runs),

@@ -1,14 +1,17 @@
 """Scripts of a few lines under a node daemon and a manager: what is promised to a worker in C holds for them as well."""
+import collections
 import json
 import os
 import pathlib
+import random
+import secrets
 import signal
 import time
 
 import harness
 import msgpack
 import pytest
-from commands import sh
+from commands import sh, wait_gone
 
 # Three steps, each checkpointed and waited for; each writes a line before it is done. Dies where it is told to.
 STEPS = """#!/usr/bin/python3 -u
@@ -162,3 +165,40 @@ def test_a_worker_that_was_there_before_its_queue_is_found_at_once(make_queue, s
     queue = make_queue("q")
     queue.add({"id": "j", "type": "t"})
     assert queue.wait_state("j", "completed", deadline=5)["result"] == 5
+
+
+def test_workers_killed_again_and_again_lose_no_job_and_leave_no_process(make_queue, make_node, names, journal):
+    """Seed printed. Each job is a shell with a child of its own session; whatever of an attempt is killed, the job is done in the end."""
+    rng = random.Random(seed := int(os.environ.get("REEVE_SEED", "0")) or secrets.randbits(32))
+    print(f"seed {seed}")
+    mark = secrets.token_hex(8)
+    queue = make_queue("q", poison_after=100, attempts=100)
+    config = {"queue": "q", "concurrency": 4, "prefetch": 4, "stdin": "none", "env": {"MARK": mark},
+              "argv": [*sh('echo "$REEVE_JOB_ID" >>"$1"; setsid sleep 1000 & sleep 0.02; echo 1'), "x", str(journal)]}
+    for name in names[:2]:
+        make_node(name, workers=[{"name": "cmd", "type": "command", "ready": {"mode": "notify"}, "config": config,
+                                  "restart": {"policy": "always", "initial": "10ms", "limit": 0}}])
+    journal.touch()
+    queue.add(*({"id": f"j{n}", "type": "t"} for n in range(400)))
+    for _ in range(10):
+        begun = len(journal.read_text().split())
+        harness.wait_until(lambda: queue.live() == 0 or len(journal.read_text().split()) > begun + rng.randrange(30),
+                           what="jobs to begin", interval=0.02)
+        workers = [pid for pid in map(int, (p.name for p in pathlib.Path("/proc").glob("[0-9]*"))) if is_worker(pid, journal.parent)]
+        if workers:
+            os.kill(rng.choice(workers), signal.SIGKILL)
+    queue.settle()
+    counts = collections.Counter(journal.read_text().split())
+    assert set(counts) == {f"j{n}" for n in range(400)}
+    assert all(row["state"] == "completed" for row in queue.rows())
+    wait_gone(mark)
+    print(f"{sum(counts.values())} attempts for 400 jobs")
+
+
+def is_worker(pid, folder):
+    """A reeve-worker-command of this test: not a guard, which is a fork of it and the parent of a command."""
+    try:
+        path = pathlib.Path(f"/proc/{pid}")
+        return (path / "comm").read_text() == "reeve-worker-co\n" and str(folder).encode() in (path / "environ").read_bytes()
+    except OSError:
+        return False
