@@ -25,7 +25,9 @@ struct run { // of a job that stays
     int64_t step, steps, ms;
     int64_t stubborn_ms; // goes on for so long after it was told to end
     void (*go_on)(struct run *run); // when its time is over
+    struct run *next;
 };
+static struct run *runs;
 
 static int journal = -1; // jobs_file
 static char journal_path[PATH_SIZE];
@@ -120,6 +122,11 @@ static void closed(struct reeve_timer *timer, void *arg)
 
 static void leave(struct run *run)
 {
+    struct run **at = &runs;
+    while (*at != run) {
+        at = &(*at)->next;
+    }
+    *at = run->next;
     reeve_timer_close(&run->timer, closed);
 }
 
@@ -138,7 +145,8 @@ static struct run *stay(struct reeve_worker *worker, struct reeve_job *job, void
         (void)reeve_fail(why, REEVE_NOMEM, "no memory"); /* NULL says it */
         return NULL;
     }
-    *run = (struct run){.worker = worker, .job = job, .go_on = go_on};
+    *run = (struct run){.worker = worker, .job = job, .go_on = go_on, .next = runs};
+    runs = run;
     run->stubborn_ms = (int64_t)(1000 * reeve_value_real(reeve_value_get(reeve_job_payload(job), "stubborn"), 0));
     reeve_timer_init(reeve_worker_loop(worker), &run->timer, on_time, run);
     reeve_job_set_data(job, run);
@@ -425,6 +433,15 @@ static enum reeve_err reconcile_pay(struct reeve_worker *worker, struct reeve_jo
     }
     say_end(worker, job, "not_done");
     return reeve_job_not_done(job);
+}
+
+void probe_jobs_stop(void)
+{
+    while (runs != NULL) {
+        struct run gone = *runs;
+        leave(runs);
+        (void)end_retry(gone.worker, gone.job, "the worker leaves", -1); /* always OK */
+    }
 }
 
 // ---- the table, and what it needs

@@ -204,6 +204,7 @@ static void stop(struct reeve_worker *worker)
     (void)worker; /* there is one */
     reeve_timer_stop(&ticker);
     probe_load_stop();
+    probe_jobs_stop();
 }
 
 int main(int argc, char **argv)

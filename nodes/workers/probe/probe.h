@@ -41,5 +41,6 @@ enum reeve_err probe_exit(struct reeve_worker *worker, struct reeve_call *call, 
 
 extern const struct reeve_worker_job_type probe_job_types[]; // ends with type NULL
 enum reeve_err probe_jobs_start(struct reeve_worker *worker, const struct probe_config *config, struct reeve_why *why);
+void probe_jobs_stop(void); // ends those that are left
 
 #endif
