@@ -9,10 +9,11 @@
 #define LOOK_STEP_MS  250
 #define SLACK_PERCENT 2     // more than are kept before it begins, and 200 at least: few large steps
 #define SLACK_MIN     200
-#define TURN_ROWS     48    // in a turn that is committed anyway; about half a millisecond.
-#define TURN_ROWS_MAX 192   // where so much piles up that turns are long anyway: an eighth of what is too many
-#define TICK_ROWS     1000  // in a tick of one queue; about 10 ms
-#define TICK_BUDGET_NS 20000000
+// A row takes about a microsecond (RelWithDebInfo, 4-byte payloads).
+#define TURN_ROWS      128  // in a turn that is committed anyway
+#define TURN_ROWS_MAX  1024 // where so much piles up that turns are long anyway: an eighth of what is too many
+#define TICK_ROWS      1000 // of one step in a tick
+#define TICK_BUDGET_NS 10000000 // of one queue
 
 void queue_ended_counts(struct queue *queue)
 {
@@ -93,7 +94,7 @@ void queue_keep_tick(struct queue *queue)
     if (queue->removed || (now < queue->keep_mono && !overfull(queue, true))) {
         return;
     }
-    while (more && reeve_clock_mono_ns() - began_ns < TICK_BUDGET_NS / 2) {
+    while (more && reeve_clock_mono_ns() - began_ns < TICK_BUDGET_NS) {
         more = step(queue, TICK_ROWS);
         if (reeve_clock_mono_ns() == began_ns) {
             break; // a clock that stands
