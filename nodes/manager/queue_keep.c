@@ -12,8 +12,10 @@
 // A row takes about a microsecond (RelWithDebInfo, 4-byte payloads).
 #define TURN_ROWS      128  // in a turn that is committed anyway
 #define TURN_ROWS_MAX  1024 // where so much piles up that turns are long anyway: an eighth of what is too many
-#define TICK_ROWS      1000 // of one step in a tick
-#define TICK_BUDGET_NS 10000000 // of one queue
+#define TICK_ROWS      200 // of one step in a tick
+#define BUDGET_NS      20000000 // a second, of all queues; each that has something to do gets its share, or a step
+#define STEPS_MAX      500 // where a clock stands
+#define SECOND_MS      1000
 
 void queue_ended_counts(struct queue *queue)
 {
@@ -86,6 +88,18 @@ void queue_keep_turn(struct queue *queue)
     (void)step(queue, turn_rows(queue)); /* the tick looks when it is all done */
 }
 
+// As many share it as wanted to in the second before.
+static int64_t share_ns(struct queues *queues, int64_t now)
+{
+    if (now - queues->keep_mono >= SECOND_MS) {
+        queues->keep_mono = now;
+        queues->keepers_before = queues->keepers;
+        queues->keepers = 0;
+    }
+    queues->keepers++;
+    return BUDGET_NS / (queues->keepers_before > 0 ? queues->keepers_before : 1);
+}
+
 void queue_keep_tick(struct queue *queue)
 {
     int64_t now = reeve_clock_mono_ms();
@@ -94,11 +108,9 @@ void queue_keep_tick(struct queue *queue)
     if (queue->removed || (now < queue->keep_mono && !overfull(queue, true))) {
         return;
     }
-    while (more && reeve_clock_mono_ns() - began_ns < TICK_BUDGET_NS) {
+    int64_t share = share_ns(queue->queues, now);
+    for (int i = 0; i == 0 || (more && i < STEPS_MAX && reeve_clock_mono_ns() - began_ns < share); i++) {
         more = step(queue, TICK_ROWS);
-        if (reeve_clock_mono_ns() == began_ns) {
-            break; // a clock that stands
-        }
     }
     queue->keep_mono = more ? 0 : now + LOOK_MS + queue->number % LOOK_SPREAD * LOOK_STEP_MS;
 }

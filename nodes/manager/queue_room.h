@@ -225,6 +225,7 @@ struct queues {
     int64_t looked_mono;             // when all links were looked at
     bool hello_all;                  // ask every worker, as soon as the session and the disk allow
     bool loading;
+    int64_t keep_mono, keepers, keepers_before; // queue_keep.c: who shares the work of a second
     uint64_t malformed, fenced, reports, batches, enqueues, refused;
 };
 
