@@ -51,6 +51,7 @@ struct sim_hand {
 struct sim_worker {
     char name[8];
     bool alive, linked;
+    bool vanished; // dead without a sign
     int64_t epoch, run, seq, got, manager_epoch, silent_since;
     bool hello;
     struct sim_hand hand[64];
@@ -81,6 +82,7 @@ struct sim {
     struct sim_event events[4096];
     size_t events_len;
     int64_t manager_epoch;
+    const struct sim_mail *delivering; // the report that the manager reads
     bool quiet, failing;
     size_t kills, refused_turns, deaths;
 };
@@ -132,6 +134,24 @@ uint64_t reeve_bus_epoch(const struct reeve_bus *bus)
     (void)bus;
     return (uint64_t)sim->manager_epoch;
 }
+// Nothing is completed but by the word of whoever has the current attempt.
+static void check_said(const struct job *job, struct reeve_span id)
+{
+    struct reeve_job_report report;
+    struct reeve_job_entry said;
+    assert_non_null(sim->delivering);
+    assert_int_equal(reeve_job_report_read(sim->delivering->bytes, sim->delivering->len, &report, NULL), REEVE_OK);
+    struct reeve_cursor cursor = REEVE_CURSOR(report.entries.data, report.entries.len);
+    bool found = false;
+    for (size_t n = reeve_cursor_list(&cursor); n > 0; n--) {
+        assert_int_equal(reeve_job_entry_read(&cursor, &said), REEVE_OK);
+        found = found || (reeve_span_eq(said.id, id) && said.attempt == job->attempt && said.outcome == REEVE_JOB_OUTCOME_DONE);
+    }
+    if (!found || !reeve_span_is(report.worker, job->text->worker)) {
+        fail_msg("job %d: attempt %u of %s was completed by the word of another attempt", job_of(id), job->attempt, job->text->worker);
+    }
+}
+
 void queue_change(struct queue *queue, struct job *job, enum reeve_job_state state, struct reeve_span error)
 {
     struct reeve_span id, raw;
@@ -141,6 +161,9 @@ void queue_change(struct queue *queue, struct job *job, enum reeve_job_state sta
         return;
     }
     assert_int_equal(job_load(job, &id, &raw, NULL), REEVE_OK);
+    if (state == REEVE_JOB_COMPLETED) {
+        check_said(job, id);
+    }
     sim->events[sim->events_len++] = (struct sim_event){.job = job_of(id), .state = state};
 }
 void queue_status_tick(struct queue *queue)
@@ -323,6 +346,17 @@ static bool has(const struct sim_worker *worker, int job, int64_t attempt)
     return false;
 }
 
+// Whoever was begun keeps its key until it has ended, also between two attempts: so those of a key end in their order.
+static void check_key(int number)
+{
+    for (int i = 0; i < JOBS; i++) {
+        const struct sim_job *other = &sim->jobs[i];
+        if (i != number && other->keyed && i % KEYS == number % KEYS && other->attempt > 0 && other->completed == 0) {
+            fail_msg("job %d was begun while job %d has its key", number, i);
+        }
+    }
+}
+
 static void take_item(struct sim_worker *worker, const struct reeve_job_item *item)
 {
     int number = job_of(item->id);
@@ -345,6 +379,9 @@ static void take_item(struct sim_worker *worker, const struct reeve_job_item *it
     }
     if (!late && job->no_return && !item->reconcile) {
         fail_msg("job %d: an ordinary attempt past the point of no return", number);
+    }
+    if (!late && job->keyed && job->completed == 0) {
+        check_key(number);
     }
     if (!late) {
         job->attempt = item->attempt;
@@ -540,6 +577,9 @@ static void kill_worker(struct sim_worker *worker)
 
 static void step_worker(struct sim_worker *worker)
 {
+    if (worker->vanished) {
+        return;
+    }
     if (!worker->alive) {
         if (sim->quiet || chance(200)) {
             worker->alive = true;
@@ -696,11 +736,13 @@ static void deliver(struct sim_mail *mail)
             take_batch(worker, mail->bytes, mail->len);
         }
     } else if (sim->workers[mail->from].alive) {
+        sim->delivering = mail;
         (void)fake_deliver_bytes(&sim->fake, "queue/q/report", mail->bytes, mail->len, false);
         if (chance(20)) { // twice
             (void)fake_deliver_bytes(&sim->fake, "queue/q/report", mail->bytes, mail->len, false);
         }
     }
+    sim->delivering = NULL;
     free(mail->bytes);
 }
 
@@ -759,7 +801,7 @@ static void remove_dir(const char *dir)
     (void)rmdir(dir);
 }
 
-static void run_schedule(uint64_t seed)
+static void begin(uint64_t seed)
 {
     sim = calloc(1, sizeof *sim);
     sim->random = seed * 0x9e3779b97f4a7c15ULL + 1;
@@ -776,10 +818,29 @@ static void run_schedule(uint64_t seed)
         sim->workers[i].epoch = 1;
     }
     start_manager(true);
+}
+
+static void end(void)
+{
+    stop_manager();
+    for (size_t i = 0; i < sim->mail_len; i++) {
+        free(sim->mail[i].bytes);
+    }
+    fake_fleet_reset();
+    fake_done(&sim->fake);
+    remove_dir(sim->dir);
+    free(sim);
+}
+
+static void run_schedule(uint64_t seed)
+{
+    begin(seed);
     int number = 0;
     while (number < STEPS) {
         step(number++);
     }
+    sim->workers[0].vanished = true; // only its lease tells
+    sim->workers[0].alive = false;
     sim->quiet = true;
     while (number < STEPS + QUIET_STEPS && !settled()) {
         step(number++);
@@ -799,14 +860,44 @@ static void run_schedule(uint64_t seed)
         assert_true(job->completed <= 1);
     }
     assert_true(acked > 20);
-    stop_manager();
-    for (size_t i = 0; i < sim->mail_len; i++) {
-        free(sim->mail[i].bytes);
+    end();
+}
+
+static void pass_mail(void)
+{
+    for (int i = 0; i < 10; i++) {
+        fake_time(&sim->fake, 10);
+        deliver_due();
+        turn(true);
     }
-    fake_fleet_reset();
-    fake_done(&sim->fake);
-    remove_dir(sim->dir);
-    free(sim);
+}
+
+// Otherwise every loss of a connection would be a second execution.
+static void a_new_session_keeps_what_is_in_hand(void **state)
+{
+    (void)state;
+    begin(1);
+    sim->quiet = true;
+    struct sim_worker *worker = &sim->workers[1];
+    worker->alive = true;
+    worker->run = 1;
+    connect_worker(worker);
+    enqueue(10, 3);
+    pass_mail();
+    assert_int_equal(worker->hand_len, 3);
+    connect_worker(worker);
+    pass_mail();
+    assert_int_equal(worker->hand_len, 3);
+    assert_int_equal(queue_find(sim->fake.manager.queues, "q")->counts[REEVE_JOB_ACTIVE], 3);
+    for (size_t i = 0; i < worker->hand_len; i++) {
+        assert_int_equal(worker->hand[i].attempt, 1);
+    }
+    stop_manager(); // the same for a manager that comes back
+    start_manager(false);
+    pass_mail();
+    assert_int_equal(worker->hand_len, 3);
+    assert_int_equal(queue_find(sim->fake.manager.queues, "q")->counts[REEVE_JOB_ACTIVE], 3);
+    end();
 }
 
 static void everything_acknowledged_is_done_exactly_once(void **state)
@@ -829,6 +920,7 @@ static void everything_acknowledged_is_done_exactly_once(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(everything_acknowledged_is_done_exactly_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_new_session_keeps_what_is_in_hand),
+                                       cmocka_unit_test(everything_acknowledged_is_done_exactly_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
