@@ -1,5 +1,5 @@
-// Why a job is where it is [job-9]: everything that holds it, the most important first, in words and with the names that somebody
-// needs who wants to change it. Must not: change anything.
+// Why a job is where it is [job-9]: everything that holds it, the most important first, in words and with the names
+// that somebody needs who wants to change it. Must not: change anything.
 #include "queue_room.h"
 
 #include <reeve/clock.h>
@@ -36,13 +36,13 @@ static const char *in_time(int64_t ms, char buf[REEVE_UNITS_TEXT_LEN])
 
 // ---- workers ------------------------------------------------------------------------------------------------------
 
-struct survey { // of a queue's links, for one class
+struct survey {                    // of a queue's links, for one class
     size_t links, able, with_room; // greeted; that may do it; of them with room
     size_t in_hand;                // of those that may
     size_t closed;                 // of those that may: capacity 0
     size_t of_type;
-    char types[200];               // of all, without repetition
-    char lacks[300];               // "alpha/mm-1 lacks cpus>=4", ...
+    char types[200]; // of all, without repetition
+    char lacks[300]; // "alpha/mm-1 lacks cpus>=4", ...
     size_t lacking;
 };
 
@@ -89,7 +89,8 @@ static void note_lack(struct survey *survey, const struct link *link, const stru
     if (worker == NULL) {
         (void)snprintf(text, sizeof text, "%s is not known to the fleet", link->worker); /* fits */
     } else {
-        (void)reeve_requirements_met(&class->requirements, fleet_worker_attribute, worker, &missed); /* which one is asked for */
+        (void)reeve_requirements_met(&class->requirements, fleet_worker_attribute, worker,
+                                     &missed); /* which one is asked for */
         (void)snprintf(text, sizeof text, "%s lacks %s", link->worker,
                        missed != NULL ? reeve_requirement_text(missed, requirement) : "nothing"); /* fits */
     }
@@ -121,13 +122,15 @@ static struct survey survey_links(const struct job_class *class, bool reconcile)
     return survey;
 }
 
-static void tell_unmatched(const struct job_class *class, bool reconcile, const struct survey *survey, char *buf, size_t buf_len)
+static void tell_unmatched(const struct job_class *class, bool reconcile, const struct survey *survey, char *buf,
+                           size_t buf_len)
 {
     if (survey->links == 0) {
         (void)snprintf(buf, buf_len, "no worker takes jobs of queue %s", class->queue->name); /* cut */
     } else if (survey->of_type == 0) {
-        (void)snprintf(buf, buf_len, "no worker %s type %s (there %s: %s)", reconcile ? "reconciles" : "takes", class->type,
-                       survey->links == 1 ? "is one worker" : "are workers", survey->types[0] != '\0' ? survey->types : "none"); /* cut */
+        (void)snprintf(buf, buf_len, "no worker %s type %s (there %s: %s)", reconcile ? "reconciles" : "takes",
+                       class->type, survey->links == 1 ? "is one worker" : "are workers",
+                       survey->types[0] != '\0' ? survey->types : "none"); /* cut */
     } else {
         (void)snprintf(buf, buf_len, "no worker has what it requires: %s", survey->lacks); /* cut */
     }
@@ -156,12 +159,15 @@ static void tell_room(struct job_explained *to, const struct survey *survey)
         return; // told before
     }
     if (survey->with_room == 0 && survey->closed == survey->able) {
-        say(to, survey->able == 1 ? "the %zu worker that may do it takes nothing just now: it is paused or drains"
-                                  : "none of the %zu workers that may do it takes anything just now: they are paused or drain",
+        say(to,
+            survey->able == 1
+                ? "the %zu worker that may do it takes nothing just now: it is paused or drains"
+                : "none of the %zu workers that may do it takes anything just now: they are paused or drain",
             survey->able);
     } else if (survey->with_room == 0) {
-        say(to, survey->able == 1 ? "the %zu worker that may do it is full: %zu jobs in hand"
-                                  : "all %zu workers that may do it are full: %zu jobs in hand",
+        say(to,
+            survey->able == 1 ? "the %zu worker that may do it is full: %zu jobs in hand"
+                              : "all %zu workers that may do it are full: %zu jobs in hand",
             survey->able, survey->in_hand);
     }
     if (survey->lacking > 0) {
@@ -239,7 +245,8 @@ static bool open_need(const struct queue *queue, struct reeve_span id, char *buf
         state = reeve_job_state_text(job != NULL ? (enum reeve_job_state)job->state : end);
     }
     bool stuck = end == REEVE_JOB_FAILED || end == REEVE_JOB_CANCELLED;
-    (void)snprintf(buf, buf_len, "%.*s (%s%s)", (int)id.len, id.data, state, stuck ? ": retry it or cancel this one" : ""); /* cut */
+    (void)snprintf(buf, buf_len, "%.*s (%s%s)", (int)id.len, id.data, state,
+                   stuck ? ": retry it or cancel this one" : ""); /* cut */
     return end != REEVE_JOB_COMPLETED;
 }
 
@@ -330,11 +337,12 @@ static void tell_key(struct job_explained *to, const struct job *job)
     const char *state = holder != NULL ? reeve_job_state_text((enum reeve_job_state)holder->state) : "waiting";
     bool active = holder != NULL && holder->text != NULL;
     (void)reeve_log_quote(job->key->text, key, sizeof key); /* cut */
-    say(to, "its key %s is held by %s (%s%s%s)", key, id, state, active ? " at " : "", active ? holder->text->worker : "");
+    say(to, "its key %s is held by %s (%s%s%s)", key, id, state, active ? " at " : "",
+        active ? holder->text->worker : "");
     size_t before = before_in_list(job);
     if (before > 0) {
-        say(to, "%s%zu job%s of its key %s before it", before >= LOOK_MAX ? "more than " : "", before, before == 1 ? "" : "s",
-            before == 1 ? "is" : "are");
+        say(to, "%s%zu job%s of its key %s before it", before >= LOOK_MAX ? "more than " : "", before,
+            before == 1 ? "" : "s", before == 1 ? "is" : "are");
     }
 }
 
@@ -348,8 +356,8 @@ static void tell_line(struct job_explained *to, const struct job *job)
         before += job->class->ready[i].len;
     }
     if (before > 0) {
-        say(to, "%s%zu job%s of its kind %s before it", own >= LOOK_MAX ? "more than " : "", before, before == 1 ? "" : "s",
-            before == 1 ? "is" : "are");
+        say(to, "%s%zu job%s of its kind %s before it", own >= LOOK_MAX ? "more than " : "", before,
+            before == 1 ? "" : "s", before == 1 ? "is" : "are");
     }
 }
 
@@ -374,7 +382,8 @@ static const char *last_error(const struct job *job, char buf[SHORT_TEXT + 20])
 {
     struct reeve_span error;
     char text[SHORT_TEXT];
-    if (job_store_note(job_queue(job)->store, job->number, JOB_NOTE_ERROR, &error, NULL) != REEVE_OK || error.len == 0) {
+    if (job_store_note(job_queue(job)->store, job->number, JOB_NOTE_ERROR, &error, NULL) != REEVE_OK ||
+        error.len == 0) {
         return "";
     }
     (void)snprintf(text, sizeof text, "%.*s", (int)error.len, error.data); /* cut */
@@ -399,8 +408,8 @@ static void explain_delayed(struct job_explained *to, const struct job *job)
     if (job->attempt == 0) {
         say(to, "delayed until %s, in %s", at, in);
     } else {
-        say(to, "attempt %u failed%s (%u of %lld that may fail); the next one at %s, in %s", job->attempt, last_error(job, error),
-            job->failures, (long long)attempts_of(job), at, in);
+        say(to, "attempt %u failed%s (%u of %lld that may fail); the next one at %s, in %s", job->attempt,
+            last_error(job, error), job->failures, (long long)attempts_of(job), at, in);
     }
     if (job->holds_key && job->key->waiting.len > 0) {
         say(to, "%zu jobs of its key wait for it", job->key->waiting.len);
@@ -430,11 +439,13 @@ static void explain_active(struct job_explained *to, const struct job *job)
     char ago[REEVE_UNITS_TEXT_LEN];
     const struct job_text *text = job->text;
     int64_t now = reeve_clock_mono_ms();
-    say(to, "%s at %s since %s, for %s, attempt %u", (job->flags & JOB_FLAG_RECONCILING) != 0 ? "is reconciled" : "active",
-        text->worker, reeve_clock_format(job->started_at, since), in_time(reeve_clock_wall_ms() - job->started_at, ago),
+    say(to, "%s at %s since %s, for %s, attempt %u",
+        (job->flags & JOB_FLAG_RECONCILING) != 0 ? "is reconciled" : "active", text->worker,
+        reeve_clock_format(job->started_at, since), in_time(reeve_clock_wall_ms() - job->started_at, ago),
         job->attempt);
     if (text->progress >= 0) {
-        say(to, "progress %.0f %%%s%s", text->progress * 100, text->progress_text[0] != '\0' ? ": " : "", text->progress_text);
+        say(to, "progress %.0f %%%s%s", text->progress * 100, text->progress_text[0] != '\0' ? ": " : "",
+            text->progress_text);
     }
     if ((job->flags & JOB_FLAG_CANCEL) != 0) {
         say(to, "it is to be cancelled: its worker was told");
@@ -456,8 +467,10 @@ static void explain_unknown(struct job_explained *to, const struct job *job)
 {
     char in[REEVE_UNITS_TEXT_LEN];
     char error[SHORT_TEXT + 20];
-    say(to, "past its point of no return attempt %u was lost or failed%s: whether it was done is not known, so a worker that "
-            "reconciles %s has to look",
+    say(to,
+        "past its point of no return attempt %u was lost or failed%s: whether it was done is not known, so a worker "
+        "that "
+        "reconciles %s has to look",
         job->attempt, last_error(job, error), job->class->type);
     if ((job->flags & JOB_FLAG_PARKED) != 0) {
         say(to, "%u workers died with it in hand: it is not tried again until `retry`", job->deaths);
@@ -471,7 +484,7 @@ static void explain_unknown(struct job_explained *to, const struct job *job)
 
 void job_explain(const struct job *job, struct job_explained *ret)
 {
-    static void (*const by_state[REEVE_JOB_STATE_COUNT])(struct job_explained *to, const struct job *job) = {
+    static void (*const by_state[REEVE_JOB_STATE_COUNT])(struct job_explained * to, const struct job *job) = {
         [REEVE_JOB_WAITING] = explain_waiting,
         [REEVE_JOB_DELAYED] = explain_delayed,
         [REEVE_JOB_ACTIVE] = explain_active,

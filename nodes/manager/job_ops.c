@@ -10,22 +10,21 @@
 #define LIST_MAX        1000
 #define BULK_MAX        1000 // jobs of one command, so that no turn is long: about 30 ms
 #define IDS_MAX         1000
-#define LIST_ERROR_MAX  200            // bytes of an error in a list
-#define SHOWN_BYTES_MAX (900u << 10)   // of payload, checkpoint and result in one reply; the largest are left out
+#define LIST_ERROR_MAX  200          // bytes of an error in a list
+#define SHOWN_BYTES_MAX (900u << 10) // of payload, checkpoint and result in one reply; the largest are left out
 
-static const struct reeve_choice state_choices[] = {
-    {"any", REEVE_JOB_STATE_COUNT},
+static const struct reeve_choice state_choices[] = {{"any", REEVE_JOB_STATE_COUNT},
 #define X(id, text, live) {text, REEVE_JOB_##id},
-    REEVE_JOB_STATE_LIST(X)
+                                                    REEVE_JOB_STATE_LIST(X)
 #undef X
-    {NULL, 0}};
+                                                        {NULL, 0}};
 
 // ---- one job, found -----------------------------------------------------------------------------------------------
 
 struct seen { // what is known of a job, live or ended; texts are copies
     struct queue *queue;
     int64_t number;
-    struct job *live; // NULL = it has ended
+    struct job *live;           // NULL = it has ended
     struct job_ended_row ended; // without its spans
     char id[REEVE_JOB_ID_SIZE];
     struct reeve_buf raw, result;
@@ -75,8 +74,10 @@ static enum reeve_err see_ended(struct seen *seen, struct reeve_why *why)
         return err;
     }
     const struct job_ended_row *row = &seen->ended;
-    (void)snprintf(seen->worker, sizeof seen->worker, "%.*s", (int)row->worker.len, row->worker.len > 0 ? row->worker.data : ""); /* ours */
-    (void)snprintf(seen->error, sizeof seen->error, "%.*s", (int)row->error.len, row->error.len > 0 ? row->error.data : ""); /* cut */
+    (void)snprintf(seen->worker, sizeof seen->worker, "%.*s", (int)row->worker.len,
+                   row->worker.len > 0 ? row->worker.data : ""); /* ours */
+    (void)snprintf(seen->error, sizeof seen->error, "%.*s", (int)row->error.len,
+                   row->error.len > 0 ? row->error.data : ""); /* cut */
     reeve_buf_append(&seen->result, row->result.data, row->result.len);
     seen->ended.worker = seen->ended.error = seen->ended.result = (struct reeve_span){0};
     return seen->result.err;
@@ -90,7 +91,8 @@ static enum reeve_err see(struct queue *queue, int64_t number, struct seen *seen
     enum reeve_err err = seen->live == NULL ? see_ended(seen, why) : REEVE_OK;
     err = err == REEVE_OK ? see_body(seen, why) : err;
     if (err == REEVE_OK && seen->live != NULL) {
-        (void)snprintf(seen->worker, sizeof seen->worker, "%s", seen->live->text != NULL ? seen->live->text->worker : ""); /* fits */
+        (void)snprintf(seen->worker, sizeof seen->worker, "%s",
+                       seen->live->text != NULL ? seen->live->text->worker : ""); /* fits */
         see_last_error(seen);
     }
     return err;
@@ -99,7 +101,8 @@ static enum reeve_err see(struct queue *queue, int64_t number, struct seen *seen
 static enum reeve_err find(struct queue *queue, const char *id, int64_t *ret, struct reeve_why *why)
 {
     struct reeve_span span = {id, strlen(id)};
-    enum reeve_err err = reeve_job_id_valid(span) ? job_store_find(queue->store, queue->number, span, ret, why) : REEVE_NOENT;
+    enum reeve_err err =
+        reeve_job_id_valid(span) ? job_store_find(queue->store, queue->number, span, ret, why) : REEVE_NOENT;
     return err == REEVE_NOENT ? reeve_fail(why, err, "no job %.80s in queue %s", id, queue->name) : err;
 }
 
@@ -123,7 +126,8 @@ static void put_live(const struct seen *seen, struct reeve_value *value)
     put_time(value, "run_at", job->state == REEVE_JOB_DELAYED || job->attempt == 0 ? job->run_at : 0);
     put_time(value, "started_at", job->started_at);
     if (job->text != NULL && job->text->progress >= 0) {
-        (void)reeve_value_put(value, "progress", reeve_value_float(job->text->progress)); /* remembered: reeve_value_built() */
+        (void)reeve_value_put(value, "progress",
+                              reeve_value_float(job->text->progress)); /* remembered: reeve_value_built() */
     }
 }
 
@@ -140,7 +144,8 @@ static struct reeve_value *seen_value(const struct seen *seen, size_t error_max)
     struct reeve_value *value = reeve_value_map();
     reeve_put_str(value, "id", seen->id);
     if (seen->has_spec) {
-        (void)reeve_value_put(value, "type", reeve_value_strn(seen->spec.type.data, seen->spec.type.len)); /* remembered */
+        (void)reeve_value_put(value, "type",
+                              reeve_value_strn(seen->spec.type.data, seen->spec.type.len)); /* remembered */
     }
     reeve_put_str(value, "state", reeve_job_state_text(state_of(seen)));
     if (seen->has_spec) {
@@ -153,7 +158,8 @@ static struct reeve_value *seen_value(const struct seen *seen, size_t error_max)
     }
     reeve_put_str_opt(value, "worker", seen->worker);
     if (seen->error[0] != '\0') {
-        (void)reeve_value_put(value, "error", reeve_value_strn(seen->error, strnlen(seen->error, error_max))); /* remembered */
+        (void)reeve_value_put(value, "error",
+                              reeve_value_strn(seen->error, strnlen(seen->error, error_max))); /* remembered */
     }
     return value;
 }
@@ -170,17 +176,49 @@ struct list_args {
     int64_t before;
 };
 #define FILTER_FIELDS(type_, in_, limit_max_, limit_preset_)                                                           \
-    {.name = "state", .type = REEVE_FIELD_CHOICE, .offset = offsetof(type_, in_ state), .choices = state_choices, .preset = "any", .doc = "Jobs in this state."}, \
-    {.name = "type", .type = REEVE_FIELD_STR, .offset = offsetof(type_, in_ type), .min = 1, .max = REEVE_JOB_TYPE_SIZE, .doc = "Of this type; globs are allowed."}, \
-    {.name = "key", .type = REEVE_FIELD_STR, .flags = REEVE_FIELD_SCALAR_OK, .offset = offsetof(type_, in_ key), .min = 1, .max = REEVE_JOB_KEY_SIZE - 1, .doc = "With this key."}, \
-    {.name = "error", .type = REEVE_FIELD_STR, .offset = offsetof(type_, in_ error), .min = 1, .max = 200, .doc = "Whose last error contains this; or fits it, when it is a glob such as `timeout*`."}, \
-    {.name = "older_than_ms", .type = REEVE_FIELD_DURATION, .offset = offsetof(type_, in_ older_than_ms), .doc = "Ended so long ago, or, when they live, added."}, \
-    {.name = "limit", .type = REEVE_FIELD_INT, .offset = offsetof(type_, in_ limit), .min = 1, .max = (limit_max_), .preset = limit_preset_, .doc = "So many at most; `more` says that there are others."}
+    {.name = "state",                                                                                                  \
+     .type = REEVE_FIELD_CHOICE,                                                                                       \
+     .offset = offsetof(type_, in_ state),                                                                             \
+     .choices = state_choices,                                                                                         \
+     .preset = "any",                                                                                                  \
+     .doc = "Jobs in this state."},                                                                                    \
+        {.name = "type",                                                                                               \
+         .type = REEVE_FIELD_STR,                                                                                      \
+         .offset = offsetof(type_, in_ type),                                                                          \
+         .min = 1,                                                                                                     \
+         .max = REEVE_JOB_TYPE_SIZE,                                                                                   \
+         .doc = "Of this type; globs are allowed."},                                                                   \
+        {.name = "key",                                                                                                \
+         .type = REEVE_FIELD_STR,                                                                                      \
+         .flags = REEVE_FIELD_SCALAR_OK,                                                                               \
+         .offset = offsetof(type_, in_ key),                                                                           \
+         .min = 1,                                                                                                     \
+         .max = REEVE_JOB_KEY_SIZE - 1,                                                                                \
+         .doc = "With this key."},                                                                                     \
+        {.name = "error",                                                                                              \
+         .type = REEVE_FIELD_STR,                                                                                      \
+         .offset = offsetof(type_, in_ error),                                                                         \
+         .min = 1,                                                                                                     \
+         .max = 200,                                                                                                   \
+         .doc = "Whose last error contains this; or fits it, when it is a glob such as `timeout*`."},                  \
+        {.name = "older_than_ms",                                                                                      \
+         .type = REEVE_FIELD_DURATION,                                                                                 \
+         .offset = offsetof(type_, in_ older_than_ms),                                                                 \
+         .doc = "Ended so long ago, or, when they live, added."},                                                      \
+    {                                                                                                                  \
+        .name = "limit", .type = REEVE_FIELD_INT, .offset = offsetof(type_, in_ limit), .min = 1, .max = (limit_max_), \
+        .preset = limit_preset_, .doc = "So many at most; `more` says that there are others."                          \
+    }
 
 static const struct reeve_field list_fields[] = {
     FILTER_FIELDS(struct list_args, filter., LIST_MAX, "100"),
-    {.name = "before", .type = REEVE_FIELD_INT, .offset = offsetof(struct list_args, before), .min = 0, .max = INT64_MAX,
-     .preset = "0", .doc = "Go on behind a former list: its `next`."},
+    {.name = "before",
+     .type = REEVE_FIELD_INT,
+     .offset = offsetof(struct list_args, before),
+     .min = 0,
+     .max = INT64_MAX,
+     .preset = "0",
+     .doc = "Go on behind a former list: its `next`."},
 };
 const struct reeve_record op_queue_list_args = REEVE_RECORD("list", struct list_args, list_fields, "");
 
@@ -230,8 +268,10 @@ struct id_args {
     char *id;
 };
 #define ID_FIELD                                                                                                       \
-    {.name = "id", .type = REEVE_FIELD_STR, .flags = REEVE_FIELD_REQUIRED | REEVE_FIELD_SCALAR_OK, .offset = offsetof(struct id_args, id), .min = 1, \
-     .max = REEVE_JOB_ID_SIZE - 1, .doc = "Id of the job."}
+    {                                                                                                                  \
+        .name = "id", .type = REEVE_FIELD_STR, .flags = REEVE_FIELD_REQUIRED | REEVE_FIELD_SCALAR_OK,                  \
+        .offset = offsetof(struct id_args, id), .min = 1, .max = REEVE_JOB_ID_SIZE - 1, .doc = "Id of the job."        \
+    }
 static const struct reeve_field id_fields[] = {ID_FIELD};
 const struct reeve_record op_queue_show_args = REEVE_RECORD("show", struct id_args, id_fields, "");
 const struct reeve_record op_queue_explain_args = REEVE_RECORD("explain", struct id_args, id_fields, "");
@@ -248,7 +288,8 @@ static struct reeve_value *tree_of(struct reeve_span bytes)
 {
     static const struct reeve_limits limits = {.bytes_max = 2u << 20, .depth_max = 16, .entries_max = 1u << 20};
     struct reeve_value *tree = NULL;
-    return bytes.len > 0 && reeve_msgpack_read(bytes.data, bytes.len, &limits, NULL, &tree, NULL) == REEVE_OK ? tree : NULL;
+    return bytes.len > 0 && reeve_msgpack_read(bytes.data, bytes.len, &limits, NULL, &tree, NULL) == REEVE_OK ? tree
+                                                                                                              : NULL;
 }
 
 static void put_tree(struct reeve_value *value, const char *key, struct reeve_span bytes)
@@ -287,7 +328,8 @@ static void put_bodies(const struct seen *seen, struct reeve_value *value)
 static struct reeve_value *note_list(struct queue *queue, int64_t number, enum job_note note)
 {
     struct reeve_span bytes;
-    struct reeve_value *list = job_store_note(queue->store, number, note, &bytes, NULL) == REEVE_OK ? tree_of(bytes) : NULL;
+    struct reeve_value *list =
+        job_store_note(queue->store, number, note, &bytes, NULL) == REEVE_OK ? tree_of(bytes) : NULL;
     return list != NULL ? list : reeve_value_list();
 }
 
@@ -303,7 +345,8 @@ static void put_details(const struct seen *seen, struct reeve_value *value)
     reeve_put_int(value, "deaths", job != NULL ? job->deaths : seen->ended.deaths);
     if (seen->has_spec) {
         if (seen->spec.key.len > 0) {
-            (void)reeve_value_put(value, "key", reeve_value_strn(seen->spec.key.data, seen->spec.key.len)); /* remembered */
+            (void)reeve_value_put(value, "key",
+                                  reeve_value_strn(seen->spec.key.data, seen->spec.key.len)); /* remembered */
         }
         put_tree(value, "requires", seen->spec.requires);
         put_tree(value, "after", seen->spec.after);
@@ -369,7 +412,8 @@ enum reeve_err op_queue_logs_run(struct call *call, struct reeve_why *why)
         return err;
     }
     struct reeve_value *result = reeve_value_map();
-    (void)reeve_value_put(result, "lines", note_list(queue, number, JOB_NOTE_LOG)); /* remembered: reeve_value_built() */
+    (void)reeve_value_put(result, "lines",
+                          note_list(queue, number, JOB_NOTE_LOG)); /* remembered: reeve_value_built() */
     return call_done(call, result, NULL);
 }
 
@@ -384,8 +428,9 @@ static enum reeve_err not_live(struct queue *queue, int64_t number, const char *
 {
     struct job_ended_row row;
     enum reeve_err err = job_store_ended(queue->store, number, &row, why);
-    return err == REEVE_OK ? reeve_fail(why, REEVE_CONFLICT, "is %s: there is nothing to %s", reeve_job_state_text(row.state), what)
-                           : err;
+    return err == REEVE_OK
+               ? reeve_fail(why, REEVE_CONFLICT, "is %s: there is nothing to %s", reeve_job_state_text(row.state), what)
+               : err;
 }
 
 static enum reeve_err cancel(struct queue *queue, int64_t number, bool dry_run, struct reeve_why *why)
@@ -442,7 +487,8 @@ static enum reeve_err need_again(struct job *job, struct reeve_span after)
     struct queue *queue = job_queue(job);
     struct reeve_cursor cursor = REEVE_CURSOR(after.data, after.len);
     enum reeve_err err = REEVE_OK;
-    for (size_t n = after.len > 0 ? reeve_cursor_list(&cursor) : 0; n > 0 && err == REEVE_OK && cursor.err == REEVE_OK; n--) {
+    for (size_t n = after.len > 0 ? reeve_cursor_list(&cursor) : 0; n > 0 && err == REEVE_OK && cursor.err == REEVE_OK;
+         n--) {
         int64_t number;
         struct job_ended_row row = {.state = REEVE_JOB_COMPLETED};
         struct reeve_span id = reeve_cursor_str(&cursor);
@@ -465,7 +511,8 @@ static struct job *new_from(struct seen *seen, struct reeve_why *why)
     if (job == NULL) {
         return NULL;
     }
-    bool has_checkpoint = job_store_note(queue->store, seen->number, JOB_NOTE_CHECKPOINT, &checkpoint, NULL) == REEVE_OK;
+    bool has_checkpoint =
+        job_store_note(queue->store, seen->number, JOB_NOTE_CHECKPOINT, &checkpoint, NULL) == REEVE_OK;
     job->flags = has_checkpoint ? JOB_FLAG_CHECKPOINT : 0;
     job->attempt = (uint32_t)seen->ended.attempt;
     job->priority = (uint8_t)seen->spec.priority;
@@ -479,15 +526,17 @@ static struct job *new_from(struct seen *seen, struct reeve_why *why)
 static enum reeve_err may_revive(const struct seen *seen, struct reeve_why *why)
 {
     const struct queue *queue = seen->queue;
-    int64_t live = queue->counts[REEVE_JOB_WAITING] + queue->counts[REEVE_JOB_DELAYED] + queue->counts[REEVE_JOB_ACTIVE] +
-                   queue->counts[REEVE_JOB_UNKNOWN];
+    int64_t live = queue->counts[REEVE_JOB_WAITING] + queue->counts[REEVE_JOB_DELAYED] +
+                   queue->counts[REEVE_JOB_ACTIVE] + queue->counts[REEVE_JOB_UNKNOWN];
     if (seen->ended.state == REEVE_JOB_COMPLETED) {
         return reeve_fail(why, REEVE_CONFLICT, "is completed: what is done is not done again");
     }
     if (!seen->ended.retained || !seen->has_spec) {
         return reeve_fail(why, REEVE_CONFLICT, "only its id is known any more");
     }
-    return live < queue->spec.jobs_max ? REEVE_OK : reeve_fail(why, REEVE_LIMIT, "the queue is full: %lld jobs (jobs_max)", (long long)live);
+    return live < queue->spec.jobs_max
+               ? REEVE_OK
+               : reeve_fail(why, REEVE_LIMIT, "the queue is full: %lld jobs (jobs_max)", (long long)live);
 }
 
 static enum reeve_err revive(struct queue *queue, int64_t number, bool dry_run, struct reeve_why *why)
@@ -540,7 +589,8 @@ enum reeve_err job_remove(struct queue *queue, int64_t number, bool live, struct
     struct job_body body;
     struct job *job = job_index_get(queue->queues->index, number);
     if (job != NULL && (!live || (job->state != REEVE_JOB_WAITING && job->state != REEVE_JOB_DELAYED))) {
-        return reeve_fail(why, REEVE_CONFLICT, "is %s: `cancel` ends it", reeve_job_state_text((enum reeve_job_state)job->state));
+        return reeve_fail(why, REEVE_CONFLICT, "is %s: `cancel` ends it",
+                          reeve_job_state_text((enum reeve_job_state)job->state));
     }
     if (job != NULL) {
         queue->rates.cancelled++;
@@ -577,12 +627,22 @@ struct bulk_args {
     struct filter_args filter;
 };
 static const struct reeve_field filter_fields[] = {FILTER_FIELDS(struct filter_args, , 1000000000, "1000")};
-static const struct reeve_record filter_record = REEVE_RECORD("filter", struct filter_args, filter_fields, "Which jobs.");
+static const struct reeve_record filter_record =
+    REEVE_RECORD("filter", struct filter_args, filter_fields, "Which jobs.");
 static const struct reeve_field bulk_fields[] = {
-    {.name = "ids", .type = REEVE_FIELD_STRV, .flags = REEVE_FIELD_SCALAR_OK, .offset = offsetof(struct bulk_args, ids), .min = 1,
-     .max = IDS_MAX, .doc = "Ids of jobs."},
-    {.name = "filter", .type = REEVE_FIELD_RECORD, .offset = offsetof(struct bulk_args, filter), .record = &filter_record,
-     .doc = "All that are so: `{state, type, key, error, older_than_ms, limit}`; `{}` = all that it can be done to. At most 1,000 in "
+    {.name = "ids",
+     .type = REEVE_FIELD_STRV,
+     .flags = REEVE_FIELD_SCALAR_OK,
+     .offset = offsetof(struct bulk_args, ids),
+     .min = 1,
+     .max = IDS_MAX,
+     .doc = "Ids of jobs."},
+    {.name = "filter",
+     .type = REEVE_FIELD_RECORD,
+     .offset = offsetof(struct bulk_args, filter),
+     .record = &filter_record,
+     .doc = "All that are so: `{state, type, key, error, older_than_ms, limit}`; `{}` = all that it can be done to. At "
+            "most 1,000 in "
             "one command; `more` says that there are others."},
 };
 const struct reeve_record op_queue_cancel_args = REEVE_RECORD("cancel", struct bulk_args, bulk_fields, "");
@@ -602,12 +662,14 @@ static const struct action cancel_action = {
     .may = may_cancel,
     .states = {[REEVE_JOB_WAITING] = true, [REEVE_JOB_DELAYED] = true, [REEVE_JOB_ACTIVE] = true},
     .allowed = {[REEVE_JOB_WAITING] = true, [REEVE_JOB_DELAYED] = true, [REEVE_JOB_ACTIVE] = true}};
-static const struct action retry_action = {
-    .name = "retried",
-    .run = retry,
-    .may = may_retry,
-    .states = {[REEVE_JOB_FAILED] = true},
-    .allowed = {[REEVE_JOB_FAILED] = true, [REEVE_JOB_CANCELLED] = true, [REEVE_JOB_DELAYED] = true, [REEVE_JOB_UNKNOWN] = true}};
+static const struct action retry_action = {.name = "retried",
+                                           .run = retry,
+                                           .may = may_retry,
+                                           .states = {[REEVE_JOB_FAILED] = true},
+                                           .allowed = {[REEVE_JOB_FAILED] = true,
+                                                       [REEVE_JOB_CANCELLED] = true,
+                                                       [REEVE_JOB_DELAYED] = true,
+                                                       [REEVE_JOB_UNKNOWN] = true}};
 static const struct action remove_action = {
     .name = "removed",
     .run = remove_ended,
@@ -623,7 +685,8 @@ static void put_refused(struct reeve_value *list, const char *id, enum reeve_err
     (void)reeve_value_add(list, value); /* remembered: reeve_value_built() */
 }
 
-static int64_t do_ids(const struct call *call, struct queue *queue, const struct action *action, struct reeve_value *refused)
+static int64_t do_ids(const struct call *call, struct queue *queue, const struct action *action,
+                      struct reeve_value *refused)
 {
     const struct bulk_args *args = call->args;
     int64_t done = 0;
@@ -642,8 +705,8 @@ static int64_t do_ids(const struct call *call, struct queue *queue, const struct
 }
 
 // What the filter means and can't be done is named by its id, as where ids are given.
-static int64_t do_picked(const struct call *call, struct queue *queue, const struct action *action, const struct job_pick *pick,
-                         struct reeve_value *refused)
+static int64_t do_picked(const struct call *call, struct queue *queue, const struct action *action,
+                         const struct job_pick *pick, struct reeve_value *refused)
 {
     int64_t done = 0;
     for (size_t i = 0; i < pick->len; i++) {
@@ -664,8 +727,9 @@ static enum reeve_err check_bulk(const struct call *call, const struct action *a
     const struct bulk_args *args = call->args;
     bool filtered = reeve_value_get(call->command.args, "filter") != NULL;
     if ((args->ids.len > 0) == filtered) {
-        return reeve_fail(why, REEVE_INVALID, filtered ? "args.filter: not beside args.ids"
-                                                       : "args.ids is missing, expected ids of jobs, or `filter`");
+        return reeve_fail(why, REEVE_INVALID,
+                          filtered ? "args.filter: not beside args.ids"
+                                   : "args.ids is missing, expected ids of jobs, or `filter`");
     }
     if (filtered && args->filter.state != REEVE_JOB_STATE_COUNT && !action->allowed[args->filter.state]) {
         return reeve_fail(why, REEVE_CONFLICT, "args.filter.state: %s jobs can't be %s",
@@ -692,14 +756,15 @@ static enum reeve_err run_bulk(struct call *call, const struct action *action, s
         return err;
     }
     struct reeve_value *refused = reeve_value_list();
-    int64_t done = args->ids.len > 0 ? do_ids(call, queue, action, refused) : do_picked(call, queue, action, &pick, refused);
+    int64_t done =
+        args->ids.len > 0 ? do_ids(call, queue, action, refused) : do_picked(call, queue, action, &pick, refused);
     struct reeve_value *result = reeve_value_map();
     reeve_put_int(result, "done", done);
     (void)reeve_value_put(result, "refused", refused); /* remembered: reeve_value_built() */
     reeve_put_bool(result, "more", pick.more);
     job_pick_done(&pick);
-    return call_done(call, result, "%s%lld job%s %s", call->command.dry_run ? "dry run: " : "", (long long)done, done == 1 ? "" : "s",
-                     action->name);
+    return call_done(call, result, "%s%lld job%s %s", call->command.dry_run ? "dry run: " : "", (long long)done,
+                     done == 1 ? "" : "s", action->name);
 }
 
 enum reeve_err op_queue_cancel_run(struct call *call, struct reeve_why *why)

@@ -8,8 +8,8 @@
 
 #define SCAN_MAX   10000  // live jobs that are all looked through; of more, numbers are tried from the top:
 #define WALK_MAX   100000 // so many in a command, about 15 ms
-#define BODIES_MAX 5000  // bodies that are read in a command, about 10 us each
-#define ENDED_MAX  50000 // rows of ended jobs that are looked at in a command
+#define BODIES_MAX 5000   // bodies that are read in a command, about 10 us each
+#define ENDED_MAX  50000  // rows of ended jobs that are looked at in a command
 #define ERROR_SIZE 512
 
 struct found { // numbers, unsorted
@@ -69,8 +69,8 @@ static bool error_fits(struct queue *queue, int64_t number, const char *pattern)
 
 static bool fits(struct queue *queue, const struct job_pick *pick, const struct job *job)
 {
-    if (job == NULL || job_queue(job) != queue || !pick->states[job->state] || (pick->before > 0 && job->number >= pick->before) ||
-        (pick->may != NULL && !pick->may(job))) {
+    if (job == NULL || job_queue(job) != queue || !pick->states[job->state] ||
+        (pick->before > 0 && job->number >= pick->before) || (pick->may != NULL && !pick->may(job))) {
         return false;
     }
     if ((pick->type != NULL && !reeve_glob_match(pick->type, job->class->type)) ||
@@ -81,7 +81,8 @@ static bool fits(struct queue *queue, const struct job_pick *pick, const struct 
     return pick->error == NULL || (job->failures > 0 && error_fits(queue, job->number, pick->error));
 }
 
-static const enum reeve_job_state live_states[] = {REEVE_JOB_WAITING, REEVE_JOB_DELAYED, REEVE_JOB_ACTIVE, REEVE_JOB_UNKNOWN};
+static const enum reeve_job_state live_states[] = {REEVE_JOB_WAITING, REEVE_JOB_DELAYED, REEVE_JOB_ACTIVE,
+                                                   REEVE_JOB_UNKNOWN};
 
 static bool wants_live(const struct queue *queue, const struct job_pick *pick)
 {
@@ -141,8 +142,8 @@ static void scan_active(struct queue *queue, const struct job_pick *pick, struct
     }
 }
 
-// The newest `limit` and one; *ret_floor: what is below was not looked at, 0 = all was. Numbers are given in order, so in a queue that is
-// alive what is newest is near the top.
+// The newest `limit` and one; *ret_floor: what is below was not looked at, 0 = all was. Numbers are given in order, so
+// in a queue that is alive what is newest is near the top.
 static void newest_live(struct queue *queue, const struct job_pick *pick, struct found *found, int64_t *ret_floor)
 {
     struct queues *queues = queue->queues;
@@ -156,7 +157,8 @@ static void newest_live(struct queue *queue, const struct job_pick *pick, struct
         return;
     }
     if (job_index_len(queues->index) <= SCAN_MAX) {
-        job_index_each(queues->index, scan_job, &(struct scan){.queue = queue, .pick = pick, .found = found, .newest = wanted});
+        job_index_each(queues->index, scan_job,
+                       &(struct scan){.queue = queue, .pick = pick, .found = found, .newest = wanted});
         return;
     }
     for (; number > 0 && number > top - WALK_MAX && found->len < wanted; number--) {
@@ -167,7 +169,8 @@ static void newest_live(struct queue *queue, const struct job_pick *pick, struct
     *ret_floor = number > 0 ? number + 1 : 0;
 }
 
-static bool take_list(struct queue *queue, const struct job_pick *pick, const struct job_list *list, struct found *found)
+static bool take_list(struct queue *queue, const struct job_pick *pick, const struct job_list *list,
+                      struct found *found)
 {
     for (const struct job *job = list->head; job != NULL; job = job->next) {
         if (fits(queue, pick, job) && !add(found, job->number)) {
@@ -183,7 +186,7 @@ static bool take_waiting(struct queue *queue, const struct job_pick *pick, struc
     for (struct reeve_map_iter it = {0}; reeve_map_next(queue->classes, &it);) {
         const struct job_class *class = it.value;
         for (int i = 0; class->priorities != 0 && i <= REEVE_JOB_PRIORITY_MAX; i++) {
-            listed += (int64_t)class->ready[i].len;
+            listed += (int64_t) class->ready[i].len;
             if (!take_list(queue, pick, &class->ready[i], found)) {
                 return false;
             }
@@ -214,9 +217,9 @@ static void some_live(struct queue *queue, const struct job_pick *pick, struct f
     if (pick->states[REEVE_JOB_ACTIVE]) {
         scan_active(queue, pick, found);
     }
-    if (found->len < found->max && (!all || (pick->states[REEVE_JOB_UNKNOWN] && queue->counts[REEVE_JOB_UNKNOWN] > 0))) {
-        job_index_each(queue->queues->index, scan_job,
-                       &(struct scan){.queue = queue, .pick = pick, .found = found});
+    if (found->len < found->max &&
+        (!all || (pick->states[REEVE_JOB_UNKNOWN] && queue->counts[REEVE_JOB_UNKNOWN] > 0))) {
+        job_index_each(queue->queues->index, scan_job, &(struct scan){.queue = queue, .pick = pick, .found = found});
     }
 }
 
@@ -282,8 +285,8 @@ static enum reeve_job_state only_ended_state(const struct job_pick *pick, size_t
 }
 
 // The newest `limit` and one; *ret_floor: what is below was not looked at, 0 = all was.
-static enum reeve_err newest_ended(struct queue *queue, const struct job_pick *pick, struct found *found, int64_t *ret_floor,
-                                   struct reeve_why *why)
+static enum reeve_err newest_ended(struct queue *queue, const struct job_pick *pick, struct found *found,
+                                   int64_t *ret_floor, struct reeve_why *why)
 {
     size_t states;
     enum reeve_job_state state = only_ended_state(pick, &states);
@@ -294,7 +297,8 @@ static enum reeve_err newest_ended(struct queue *queue, const struct job_pick *p
         return REEVE_OK;
     }
     found->max = bodies ? BODIES_MAX : (size_t)pick->limit + 1;
-    enum reeve_err err = job_store_each_ended(queue->store, queue->number, state, pick->before, INT64_MAX, look_at_ended, &scan, why);
+    enum reeve_err err =
+        job_store_each_ended(queue->store, queue->number, state, pick->before, INT64_MAX, look_at_ended, &scan, why);
     if (err != REEVE_OK) {
         return err;
     }

@@ -7,15 +7,15 @@
 #define LOOK_MS       10000 // when nothing was to do: again after it
 #define LOOK_SPREAD   16    // so that many queues do not look at once: up to so many steps of
 #define LOOK_STEP_MS  250
-#define SLACK_PERCENT 2     // more than are kept before it begins, and 200 at least: few large steps
+#define SLACK_PERCENT 2 // more than are kept before it begins, and 200 at least: few large steps
 #define SLACK_MIN     200
 // A row takes about a microsecond (RelWithDebInfo, 4-byte payloads).
-#define TURN_ROWS      128  // in a turn that is committed anyway
-#define TURN_ROWS_MAX  1024 // where so much piles up that turns are long anyway: an eighth of what is too many
-#define TICK_ROWS      200 // of one step in a tick
-#define BUDGET_NS      20000000 // a second, of all queues; each that has something to do gets its share, or a step
-#define STEPS_MAX      500 // where a clock stands
-#define SECOND_MS      1000
+#define TURN_ROWS     128      // in a turn that is committed anyway
+#define TURN_ROWS_MAX 1024     // where so much piles up that turns are long anyway: an eighth of what is too many
+#define TICK_ROWS     200      // of one step in a tick
+#define BUDGET_NS     20000000 // a second, of all queues; each that has something to do gets its share, or a step
+#define STEPS_MAX     500      // where a clock stands
+#define SECOND_MS     1000
 
 void queue_ended_counts(struct queue *queue)
 {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NEAR_MAX  256 // names that are compared for "did you mean"
+#define NEAR_MAX  256  // names that are compared for "did you mean"
 #define PURGE_MAX 1000 // jobs of one command, about 30 ms
 
 struct queue *queue_of_call(struct call *call, struct reeve_why *why)
@@ -66,7 +66,8 @@ static int64_t live_len(const struct queue *queue)
            queue->counts[REEVE_JOB_UNKNOWN];
 }
 
-static enum reeve_err check_change(const struct queue *queue, const struct reeve_queue_spec *spec, struct reeve_why *why)
+static enum reeve_err check_change(const struct queue *queue, const struct reeve_queue_spec *spec,
+                                   struct reeve_why *why)
 {
     struct job_ended_counts counts = {0};
     if (spec->rate.count > QUEUE_RATE_MAX) {
@@ -78,9 +79,10 @@ static enum reeve_err check_change(const struct queue *queue, const struct reeve
     }
     enum reeve_err err = job_store_count_ended(queue->store, queue->number, &counts, why);
     if (err == REEVE_OK && live_len(queue) + counts.ids > 0) {
-        err = reeve_fail_at(why, REEVE_CONFLICT, "args.durability",
-                            "can't be changed while the queue has jobs (%lld) or remembers ids (%lld): delete the queue first",
-                            (long long)live_len(queue), (long long)counts.ids);
+        err = reeve_fail_at(
+            why, REEVE_CONFLICT, "args.durability",
+            "can't be changed while the queue has jobs (%lld) or remembers ids (%lld): delete the queue first",
+            (long long)live_len(queue), (long long)counts.ids);
     }
     return err;
 }
@@ -91,7 +93,8 @@ static struct reeve_value *changed_keys(const struct queue *queue, const struct 
     REEVE_VALUE_AUTO now = NULL;
     struct reeve_value *list = reeve_value_list();
     const struct reeve_queue_spec *was = queue != NULL ? &queue->spec : NULL;
-    if (reeve_record_encode(&reeve_queue_spec_record, spec, queue == NULL ? REEVE_ENCODE_SKIP_PRESETS : 0, &now) != REEVE_OK ||
+    if (reeve_record_encode(&reeve_queue_spec_record, spec, queue == NULL ? REEVE_ENCODE_SKIP_PRESETS : 0, &now) !=
+            REEVE_OK ||
         (was != NULL && reeve_record_encode(&reeve_queue_spec_record, was, 0, &old) != REEVE_OK)) {
         (void)reeve_value_add(list, NULL); /* out of memory: remembered */
         return list;
@@ -144,7 +147,8 @@ static enum reeve_err change_spec(struct queue *queue, struct reeve_queue_spec *
     return rate ? queue_limits_changed(queue, why) : REEVE_OK;
 }
 
-static enum reeve_err apply(struct call *call, struct queue *queue, struct reeve_queue_spec *spec, struct reeve_why *why)
+static enum reeve_err apply(struct call *call, struct queue *queue, struct reeve_queue_spec *spec,
+                            struct reeve_why *why)
 {
     enum reeve_err err = REEVE_OK;
     free(spec->name); // the topic says it
@@ -181,7 +185,8 @@ enum reeve_err op_queue_apply_run(struct call *call, struct reeve_why *why)
         return err;
     }
     bool full = queue == NULL && reeve_map_len(call->manager->queues->by_name) >= QUEUES_MAX;
-    err = full ? reeve_fail(why, REEVE_LIMIT, "there are %d queues already", QUEUES_MAX) : check_change(queue, &spec, why);
+    err = full ? reeve_fail(why, REEVE_LIMIT, "there are %d queues already", QUEUES_MAX)
+               : check_change(queue, &spec, why);
     if (err != REEVE_OK) {
         reeve_record_done(&reeve_queue_spec_record, &spec);
         return err;
@@ -300,7 +305,10 @@ struct delete_args {
     bool force;
 };
 static const struct reeve_field delete_fields[] = {
-    {.name = "force", .type = REEVE_FIELD_BOOL, .offset = offsetof(struct delete_args, force), .preset = "false",
+    {.name = "force",
+     .type = REEVE_FIELD_BOOL,
+     .offset = offsetof(struct delete_args, force),
+     .preset = "false",
      .doc = "Also when jobs wait or run: they are dropped, and what is in a worker's hands is fenced."}};
 const struct reeve_record op_queue_delete_args = REEVE_RECORD("delete", struct delete_args, delete_fields, "");
 
@@ -309,7 +317,8 @@ static void abandon_active(struct queue *queue)
     for (struct reeve_map_iter it = {0}; reeve_map_next(queue->active, &it);) {
         const struct job *job = it.value;
         if (job->link != NULL) {
-            dispatch_abandon(job->link, (struct reeve_span){job->text->id, strlen(job->text->id)}, job->attempt, "queue deleted");
+            dispatch_abandon(job->link, (struct reeve_span){job->text->id, strlen(job->text->id)}, job->attempt,
+                             "queue deleted");
         }
     }
     for (struct reeve_map_iter it = {0}; reeve_map_next(queue->links, &it);) {
@@ -328,7 +337,7 @@ static void remove_documents(struct queue *queue)
     struct store *store = queue->queues->manager->store;
     struct reeve_strv keys = {0};
     char prefix[REEVE_NAME_SIZE + 1];
-    (void)snprintf(prefix, sizeof prefix, "%s/", queue->name); /* fits */
+    (void)snprintf(prefix, sizeof prefix, "%s/", queue->name);                     /* fits */
     (void)store_each(store, STORE_SCHEDULE, prefix, remove_schedule, &keys, NULL); /* what can't be read stays */
     for (size_t i = 0; i < keys.len; i++) {
         (void)store_remove(store, STORE_SCHEDULE, keys.items[i], NULL); /* the commit tells */
@@ -345,7 +354,7 @@ static void forget_queue(struct queue *queue)
     alarm_close(manager, "job_unmatched", queue->name);
     alarm_close(manager, "job_unknown", queue->name);
     remove_documents(queue);
-    (void)job_store_queue_remove(queue->store, queue->number, NULL); /* the commit tells */
+    (void)job_store_queue_remove(queue->store, queue->number, NULL);     /* the commit tells */
     (void)snprintf(topic, sizeof topic, "queue/%s/status", queue->name); /* a name */
     manager_publish(manager, LEAVING_RECORD, topic, NULL, 0);
     queue_close(queue);
@@ -359,8 +368,8 @@ enum reeve_err op_queue_delete_run(struct call *call, struct reeve_why *why)
     }
     int64_t live = live_len(queue);
     if (live > 0 && !((struct delete_args *)call->args)->force) {
-        return reeve_fail(why, REEVE_CONFLICT, "queue %s has %lld jobs that wait or run: `force` drops them", queue->name,
-                          (long long)live);
+        return reeve_fail(why, REEVE_CONFLICT, "queue %s has %lld jobs that wait or run: `force` drops them",
+                          queue->name, (long long)live);
     }
     if (!call->command.dry_run) {
         forget_queue(queue);
@@ -374,22 +383,29 @@ struct purge_args {
     struct reeve_strv states;
 };
 static const struct reeve_field purge_fields[] = {
-    {.name = "states", .type = REEVE_FIELD_STRV, .offset = offsetof(struct purge_args, states), .min = 1, .max = REEVE_JOB_STATE_COUNT,
+    {.name = "states",
+     .type = REEVE_FIELD_STRV,
+     .offset = offsetof(struct purge_args, states),
+     .min = 1,
+     .max = REEVE_JOB_STATE_COUNT,
      .doc = "Jobs of which states: `waiting`, `delayed` (these two are preset), `completed`, `failed`, `cancelled`."}};
 const struct reeve_record op_queue_purge_args = REEVE_RECORD("purge", struct purge_args, purge_fields, "");
 
-static enum reeve_err purge_states(const struct purge_args *args, bool ret[REEVE_JOB_STATE_COUNT], struct reeve_why *why)
+static enum reeve_err purge_states(const struct purge_args *args, bool ret[REEVE_JOB_STATE_COUNT],
+                                   struct reeve_why *why)
 {
     ret[REEVE_JOB_WAITING] = ret[REEVE_JOB_DELAYED] = args->states.len == 0;
     for (size_t i = 0; i < args->states.len; i++) {
         enum reeve_job_state state;
         if (!reeve_job_state_parse(args->states.items[i], &state)) {
-            return reeve_fail_at(why, REEVE_INVALID, "args.states", "is %.40s, expected some of waiting delayed completed failed cancelled",
+            return reeve_fail_at(why, REEVE_INVALID, "args.states",
+                                 "is %.40s, expected some of waiting delayed completed failed cancelled",
                                  args->states.items[i]);
         }
         if (state == REEVE_JOB_ACTIVE || state == REEVE_JOB_UNKNOWN) {
-            return reeve_fail_at(why, REEVE_CONFLICT, "args.states", "%s jobs are not purged: %s", args->states.items[i],
-                                 state == REEVE_JOB_ACTIVE ? "`cancel` ends them" : "somebody has to look what became of them");
+            return reeve_fail_at(
+                why, REEVE_CONFLICT, "args.states", "%s jobs are not purged: %s", args->states.items[i],
+                state == REEVE_JOB_ACTIVE ? "`cancel` ends them" : "somebody has to look what became of them");
         }
         ret[state] = true;
     }

@@ -13,14 +13,14 @@ struct job_pick {
     const char *key;          // NULL = any
     int64_t older_than_ms;    // 0 = any: since it was added, or ended
     int64_t limit;
-    int64_t before;           // numbers below it; 0 = any
-    bool oldest_first;        // else newest first
+    int64_t before;                     // numbers below it; 0 = any
+    bool oldest_first;                  // else newest first
     bool (*may)(const struct job *job); // a live one that fits; NULL = all
     // Results.
     int64_t *numbers;
     size_t len;
-    bool more;                // there may be more than `limit`, or the search was cut short
-    int64_t next;             // `before` to go on with
+    bool more;    // there may be more than `limit`, or the search was cut short
+    int64_t next; // `before` to go on with
 };
 enum reeve_err job_pick_run(struct queue *queue, struct job_pick *pick, struct reeve_why *why);
 void job_pick_done(struct job_pick *pick);

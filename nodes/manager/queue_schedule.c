@@ -1,6 +1,6 @@
-// Jobs by the clock [job-15]: a schedule enqueues at the times of its cron expression. The job's id holds the time it was due, so no
-// restart does it twice; what is stored says which time was looked at last.
-// Must not: know when a cron expression fires (cron.h), or start jobs.
+// Jobs by the clock [job-15]: a schedule enqueues at the times of its cron expression. The job's id holds the time it
+// was due, so no restart does it twice; what is stored says which time was looked at last. Must not: know when a cron
+// expression fires (cron.h), or start jobs.
 #include "cron.h"
 #include "queue_room.h"
 
@@ -11,10 +11,10 @@
 struct schedule {
     const struct reeve_schedule *spec; // of the queue's spec
     struct cron *cron;                 // NULL: its expression was refused
-    int64_t last_at;  // the last time that was dealt with; wall
-    int64_t fired_at; // the last one of which there is a job; 0 = none
-    int64_t next_at;  // -1 = never again
-    bool stored, told; // told: why the one that is due can't be enqueued
+    int64_t last_at;                   // the last time that was dealt with; wall
+    int64_t fired_at;                  // the last one of which there is a job; 0 = none
+    int64_t next_at;                   // -1 = never again
+    bool stored, told;                 // told: why the one that is due can't be enqueued
 };
 
 enum { OVERLAP_SKIP, OVERLAP_ALLOW };
@@ -51,7 +51,8 @@ static void remember(const struct queue *queue, struct schedule *schedule)
     REEVE_VALUE_AUTO document = reeve_value_map();
     reeve_put_int(document, "last_at", schedule->last_at);
     reeve_put_int(document, "fired_at", schedule->fired_at);
-    (void)store_put(queue->queues->manager->store, STORE_SCHEDULE, key_of(queue, schedule, key), document, NULL); /* the commit tells */
+    (void)store_put(queue->queues->manager->store, STORE_SCHEDULE, key_of(queue, schedule, key), document,
+                    NULL); /* the commit tells */
     schedule->stored = true;
 }
 
@@ -96,7 +97,8 @@ void queue_schedules_load(struct queue *queue)
         schedule->spec = &items[i];
         recall(queue, schedule);
         if (cron_new(items[i].cron, items[i].time_zone, &schedule->cron, &why) != REEVE_OK) { // a zone that is no more
-            reeve_log(REEVE_LOG_ERROR, "schedule", "queue=%s schedule=%s error=\"%s\" ignoring", queue->name, items[i].name, why.text);
+            reeve_log(REEVE_LOG_ERROR, "schedule", "queue=%s schedule=%s error=\"%s\" ignoring", queue->name,
+                      items[i].name, why.text);
             continue;
         }
         schedule->next_at = cron_next(schedule->cron, schedule->last_at);
@@ -132,10 +134,11 @@ static void tell_refused(struct queue *queue, struct schedule *schedule, const c
     reeve_put_str(detail, "queue", queue->name);
     reeve_put_str(detail, "schedule", schedule->spec->name);
     reeve_put_str(detail, "job", id);
-    reeve_log(REEVE_LOG_WARNING, "schedule", "queue=%s schedule=%s job=%s error=\"%s\" retrying", queue->name, schedule->spec->name, id,
-              why->text);
-    alarm_open(queue->queues->manager, "schedule_refused", alarm_subject(queue->name, schedule->spec->name, subject), ALARM_ERROR,
-               detail, "queue %s: schedule %s can't enqueue its job: %s", queue->name, schedule->spec->name, why->text);
+    reeve_log(REEVE_LOG_WARNING, "schedule", "queue=%s schedule=%s job=%s error=\"%s\" retrying", queue->name,
+              schedule->spec->name, id, why->text);
+    alarm_open(queue->queues->manager, "schedule_refused", alarm_subject(queue->name, schedule->spec->name, subject),
+               ALARM_ERROR, detail, "queue %s: schedule %s can't enqueue its job: %s", queue->name,
+               schedule->spec->name, why->text);
 }
 
 static void tell_taken(const struct queue *queue, struct schedule *schedule)
@@ -159,8 +162,8 @@ static void move_on(const struct queue *queue, struct schedule *schedule, int64_
 static void skip(struct queue *queue, struct schedule *schedule, int64_t due_at, const char *cause)
 {
     char at[REEVE_CLOCK_TEXT_LEN];
-    reeve_log(REEVE_LOG_INFO, "schedule", "queue=%s schedule=%s due=%s skipped=\"%s\"", queue->name, schedule->spec->name,
-              reeve_clock_format(due_at, at), cause);
+    reeve_log(REEVE_LOG_INFO, "schedule", "queue=%s schedule=%s due=%s skipped=\"%s\"", queue->name,
+              schedule->spec->name, reeve_clock_format(due_at, at), cause);
     move_on(queue, schedule, due_at);
 }
 

@@ -1,19 +1,19 @@
-// What is told of a queue: its retained status, events of what changed, records of single jobs, and the alarm for what nobody can
-// do. Must not: change a job.
+// What is told of a queue: its retained status, events of what changed, records of single jobs, and the alarm for what
+// nobody can do. Must not: change a job.
 #include "queue_room.h"
 
 #include <reeve/clock.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STATUS_MS        1000  // at most so often
-#define STATUS_AGAIN_MS  10000 // and at least: a pool that scales by it takes it for stale after 30 s (scaling.c)
-#define CHANGES_MAX      256   // of one turn and queue; more are counted
-#define ERROR_MAX        200   // bytes of an error in an event
-#define KEYS_LOOK_MAX    4096  // keys whose first waiting job is looked at for the age of the oldest
-#define RECORD_MS        500   // progress of one job at most so often
-#define RECORD_LIVE_MS   (24LL * 3600 * 1000) // a record that nobody renews ends, where the broker can (MQTT 5)
-#define RECORD_ENDED_MS  (3600LL * 1000)
+#define STATUS_MS       1000  // at most so often
+#define STATUS_AGAIN_MS 10000 // and at least: a pool that scales by it takes it for stale after 30 s (scaling.c)
+#define CHANGES_MAX     256   // of one turn and queue; more are counted
+#define ERROR_MAX       200   // bytes of an error in an event
+#define KEYS_LOOK_MAX   4096  // keys whose first waiting job is looked at for the age of the oldest
+#define RECORD_MS       500   // progress of one job at most so often
+#define RECORD_LIVE_MS  (24LL * 3600 * 1000) // a record that nobody renews ends, where the broker can (MQTT 5)
+#define RECORD_ENDED_MS (3600LL * 1000)
 
 enum { EVENTS_NONE, EVENTS_FAILURES, EVENTS_ALL };
 
@@ -21,7 +21,8 @@ enum { EVENTS_NONE, EVENTS_FAILURES, EVENTS_ALL };
 
 static bool is_progress(const struct job *job, enum reeve_job_state state)
 {
-    return state == REEVE_JOB_ACTIVE && job->text != NULL && (job->text->progress >= 0 || job->text->progress_text[0] != '\0');
+    return state == REEVE_JOB_ACTIVE && job->text != NULL &&
+           (job->text->progress >= 0 || job->text->progress_text[0] != '\0');
 }
 
 static bool is_event(const struct queue *queue, const struct job *job, enum reeve_job_state state)
@@ -202,7 +203,8 @@ static int64_t oldest_ms(const struct queue *queue)
             older(&oldest_at, &class->ready[i]);
         }
     }
-    for (struct reeve_map_iter it = {0}; queue->key_waiting > 0 && looked++ < KEYS_LOOK_MAX && reeve_map_next(queue->keys, &it);) {
+    for (struct reeve_map_iter it = {0};
+         queue->key_waiting > 0 && looked++ < KEYS_LOOK_MAX && reeve_map_next(queue->keys, &it);) {
         older(&oldest_at, &((const struct job_key *)it.value)->waiting);
     }
     int64_t age = oldest_at > 0 ? reeve_clock_wall_ms() - oldest_at : 0;
@@ -228,8 +230,9 @@ static const char *state_of(const struct queue *queue)
 
 static void put_counts(const struct queue *queue, struct reeve_value *value)
 {
-    static const enum reeve_job_state order[] = {REEVE_JOB_WAITING,   REEVE_JOB_DELAYED, REEVE_JOB_ACTIVE,   REEVE_JOB_UNKNOWN,
-                                                 REEVE_JOB_COMPLETED, REEVE_JOB_FAILED,  REEVE_JOB_CANCELLED};
+    static const enum reeve_job_state order[] = {REEVE_JOB_WAITING,  REEVE_JOB_DELAYED,   REEVE_JOB_ACTIVE,
+                                                 REEVE_JOB_UNKNOWN,  REEVE_JOB_COMPLETED, REEVE_JOB_FAILED,
+                                                 REEVE_JOB_CANCELLED};
     for (size_t i = 0; i < REEVE_ARRAY_LEN(order); i++) {
         reeve_put_int(value, reeve_job_state_text(order[i]), queue->counts[order[i]]);
     }
@@ -247,7 +250,8 @@ static void put_rates(const struct queue *queue, struct reeve_value *value)
                 {"failed_per_s", queue->rates.failed, queue->told.failed}};
     for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
         double rate = ms > 0 ? (double)(rows[i].now - rows[i].told) * 1000.0 / (double)ms : 0;
-        (void)reeve_value_put(value, rows[i].key, reeve_value_float((double)(int64_t)(rate * 10 + 0.5) / 10)); /* remembered */
+        (void)reeve_value_put(value, rows[i].key,
+                              reeve_value_float((double)(int64_t)(rate * 10 + 0.5) / 10)); /* remembered */
     }
     reeve_put_int(value, "retried", (int64_t)queue->rates.retried);
     reeve_put_int(value, "lost", (int64_t)queue->rates.lost);
@@ -314,7 +318,7 @@ static int64_t look_at_class(struct job_class *class, int64_t now)
         unmatched += waiting_of(class);
     }
     if (class->reconcile.len > 0 && job_unmatched(class, true, NULL, 0)) {
-        unmatched += (int64_t)class->reconcile.len;
+        unmatched += (int64_t) class->reconcile.len;
     }
     if (unmatched == 0) {
         class->unmatched_mono = 0;
@@ -328,7 +332,7 @@ static void open_alarm(struct queue *queue, const struct job_class *class)
 {
     char why[300];
     bool reconcile = class->priorities == 0 || !job_unmatched(class, false, why, sizeof why);
-    int64_t jobs = reconcile ? (int64_t)class->reconcile.len : waiting_of(class);
+    int64_t jobs = reconcile ? (int64_t) class->reconcile.len : waiting_of(class);
     struct reeve_value *detail = reeve_value_map();
     (void)job_unmatched(class, reconcile, why, sizeof why); /* one of the two is */
     reeve_put_str(detail, "queue", queue->name);
@@ -336,7 +340,8 @@ static void open_alarm(struct queue *queue, const struct job_class *class)
     reeve_put_str(detail, "why", why);
     reeve_put_int(detail, "jobs", jobs);
     alarm_open(queue->queues->manager, "job_unmatched", queue->name, ALARM_WARNING, detail,
-               "queue %s: %lld jobs of type %s wait, and nobody can do them: %s", queue->name, (long long)jobs, class->type, why);
+               "queue %s: %lld jobs of type %s wait, and nobody can do them: %s", queue->name, (long long)jobs,
+               class->type, why);
 }
 
 static void look_for_unmatched(struct queue *queue, int64_t now)

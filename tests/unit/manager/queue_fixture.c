@@ -57,8 +57,8 @@ static void start(struct qf *qf)
 {
     struct manager *manager = &qf->fake.manager;
     struct reeve_why why = {0};
-    if (store_open(qf->dir, &manager->store, &why) != REEVE_OK || queues_new(manager, &manager->queues, &why) != REEVE_OK ||
-        queues_load(manager->queues, &why) != REEVE_OK) {
+    if (store_open(qf->dir, &manager->store, &why) != REEVE_OK ||
+        queues_new(manager, &manager->queues, &why) != REEVE_OK || queues_load(manager->queues, &why) != REEVE_OK) {
         fail_msg("start: %s", why.text);
     }
     manager->started_at = qf->fake.wall_ms;
@@ -84,7 +84,8 @@ void qf_init(struct qf *qf)
 {
     memset(qf, 0, sizeof *qf);
     now = qf;
-    (void)snprintf(qf->dir, sizeof qf->dir, "%s/reeve-queue-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    (void)snprintf(qf->dir, sizeof qf->dir, "%s/reeve-queue-XXXXXX",
+                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(qf->dir));
     fake_init(&qf->fake);
     qf->fake.manager.config.manager.state_dir = qf->dir;
@@ -168,8 +169,19 @@ enum reeve_err qf_call(struct qf *qf, const char *queue, const char *op, const c
     } rows[] = {
         {"apply", NULL, op_queue_apply_run},
 #define X(name) {#name, &op_queue_##name##_args, op_queue_##name##_run}
-        X(delete), X(pause),  X(resume),  X(drain),  X(purge), X(describe), X(list),
-        X(show),   X(explain), X(cancel), X(retry), X(remove), X(logs),
+        X(delete),
+        X(pause),
+        X(resume),
+        X(drain),
+        X(purge),
+        X(describe),
+        X(list),
+        X(show),
+        X(explain),
+        X(cancel),
+        X(retry),
+        X(remove),
+        X(logs),
 #undef X
     };
     for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
@@ -192,7 +204,8 @@ const struct reeve_value *qf_op(struct qf *qf, const char *queue, const char *op
     return qf->fake.reply.result;
 }
 
-void qf_refused(struct qf *qf, const char *queue, const char *op, const char *text, enum reeve_err err, const char *says)
+void qf_refused(struct qf *qf, const char *queue, const char *op, const char *text, enum reeve_err err,
+                const char *says)
 {
     char told[700];
     assert_int_equal(qf_call(qf, queue, op, text), err);
@@ -215,7 +228,8 @@ void qf_add(struct qf *qf, const char *queue, const char *job)
     if (to->rates.added != added + 1) {
         const struct qf_posted *reply = &qf->posted[qf->posted_len - 1];
         REEVE_VALUE_AUTO value = NULL;
-        assert_int_equal(reeve_msgpack_read(reply->bytes, reply->len, &reeve_limits_wire, NULL, &value, NULL), REEVE_OK);
+        assert_int_equal(reeve_msgpack_read(reply->bytes, reply->len, &reeve_limits_wire, NULL, &value, NULL),
+                         REEVE_OK);
         fail_msg("%s: %s", job, reeve_get_str(value, "message"));
     }
 }
@@ -223,7 +237,8 @@ void qf_add(struct qf *qf, const char *queue, const char *job)
 static int64_t number_of(struct queue *queue, const char *id)
 {
     int64_t number = 0;
-    (void)job_store_find(queue->store, queue->number, (struct reeve_span){id, strlen(id)}, &number, NULL); /* 0 = none */
+    (void)job_store_find(queue->store, queue->number, (struct reeve_span){id, strlen(id)}, &number,
+                         NULL); /* 0 = none */
     return number;
 }
 
@@ -241,7 +256,8 @@ const char *qf_state(struct qf *qf, const char *queue, const char *id)
     }
     struct queue *of = qf_queue(qf, queue);
     int64_t number = number_of(of, id);
-    return number > 0 && job_store_ended(of->store, number, &row, NULL) == REEVE_OK ? reeve_job_state_text(row.state) : "none";
+    return number > 0 && job_store_ended(of->store, number, &row, NULL) == REEVE_OK ? reeve_job_state_text(row.state)
+                                                                                    : "none";
 }
 
 // ---- workers ------------------------------------------------------------------------------------------------------
@@ -268,7 +284,8 @@ static struct link *link_of(struct qf *qf, const char *queue, const char *name)
     return reeve_map_get(qf_queue(qf, queue)->links, key);
 }
 
-static void say(struct qf *qf, const char *queue, const char *name, struct reeve_job_report *head, const struct reeve_job_entry *entry)
+static void say(struct qf *qf, const char *queue, const char *name, struct reeve_job_report *head,
+                const struct reeve_job_entry *entry)
 {
     char topic[128];
     char worker[REEVE_NAME_SIZE * 2];
@@ -306,7 +323,8 @@ static struct reeve_span hand_of(const struct link *link, struct reeve_buf *buf)
     return (struct reeve_span){buf->data, buf->len};
 }
 
-void qf_hello_reconciles(struct qf *qf, const char *queue, const char *name, int64_t capacity, const char *types, const char *reconciles)
+void qf_hello_reconciles(struct qf *qf, const char *queue, const char *name, int64_t capacity, const char *types,
+                         const char *reconciles)
 {
     REEVE_BUF_AUTO hand = REEVE_BUF_INIT(0);
     REEVE_BUF_AUTO first = REEVE_BUF_INIT(0);
@@ -337,11 +355,12 @@ static void report(struct qf *qf, const char *queue, const char *name, const cha
     say(qf, queue, name, &head, entry);
 }
 
-void qf_report(struct qf *qf, const char *queue, const char *name, const char *id, const char *outcome, const char *data,
-               const char *error)
+void qf_report(struct qf *qf, const char *queue, const char *name, const char *id, const char *outcome,
+               const char *data, const char *error)
 {
     REEVE_BUF_AUTO buf = REEVE_BUF_INIT(0);
-    struct reeve_job_entry entry = {.data = packed(&buf, data), .error = span(error), .text = span(error), .progress = -1, .delay_ms = -1};
+    struct reeve_job_entry entry = {
+        .data = packed(&buf, data), .error = span(error), .text = span(error), .progress = -1, .delay_ms = -1};
     while (entry.outcome < REEVE_JOB_OUTCOME_COUNT && strcmp(reeve_job_outcome_text(entry.outcome), outcome) != 0) {
         entry.outcome++;
     }
@@ -350,7 +369,8 @@ void qf_report(struct qf *qf, const char *queue, const char *name, const char *i
 
 void qf_progress(struct qf *qf, const char *queue, const char *name, const char *id, double progress, const char *text)
 {
-    struct reeve_job_entry entry = {.outcome = REEVE_JOB_OUTCOME_PROGRESS, .progress = progress, .text = span(text), .delay_ms = -1};
+    struct reeve_job_entry entry = {
+        .outcome = REEVE_JOB_OUTCOME_PROGRESS, .progress = progress, .text = span(text), .delay_ms = -1};
     report(qf, queue, name, id, &entry);
 }
 

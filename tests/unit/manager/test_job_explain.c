@@ -105,7 +105,8 @@ static void keys_and_those_that_hold_them(void **state)
     explains("c", "held by a", "1 job of its key is before it");
     qf_report(&qf, "q", "w1", "a", "retry", NULL, "busy");
     explains("b", "its key \"acct-7\" is held by a (delayed)", NULL);
-    explains("a", "attempt 1 failed with \"busy\" (1 of 3 that may fail); the next one at ", "2 jobs of its key wait for it");
+    explains("a", "attempt 1 failed with \"busy\" (1 of 3 that may fail); the next one at ",
+             "2 jobs of its key wait for it");
     (void)qf_op(&qf, "q", "pause", NULL);
     qf_time(&qf, 5001);
     explains("b", "its key \"acct-7\" is held by a (waiting)", "paused");

@@ -60,7 +60,8 @@ static void a_wrong_spec_changes_nothing(void **state)
     qf_refused(&qf, "q", "apply", "{concurency: 2}", REEVE_INVALID, "concurrency");
     qf_refused(&qf, "q", "apply", "{kind: pool}", REEVE_INVALID, "queue");
     qf_refused(&qf, "q", "apply", "{name: other}", REEVE_INVALID, "the topic says q");
-    qf_refused(&qf, "q", "apply", "{schedules: [{name: s, cron: '61 * * * *', job: {type: t}}]}", REEVE_INVALID, "schedules[0].cron");
+    qf_refused(&qf, "q", "apply", "{schedules: [{name: s, cron: '61 * * * *', job: {type: t}}]}", REEVE_INVALID,
+               "schedules[0].cron");
     assert_null(qf_queue(&qf, "q"));
     assert_null(fake_find(&qf.fake, "queue/q/status"));
     qf_refused(&qf, "q", "pause", NULL, REEVE_NOENT, "q");
@@ -271,7 +272,8 @@ static void many_are_cancelled_by_what_they_are(void **state)
     qf_time(&qf, 60000);
     qf_add(&qf, "q", "{id: c, type: mail.send}");
     qf_add(&qf, "q", "{id: d, type: pay, delay_ms: 5000}");
-    const struct reeve_value *result = qf_op(&qf, "q", "cancel", "{filter: {type: 'mail.*', older_than_ms: 30000, limit: 1}}");
+    const struct reeve_value *result =
+        qf_op(&qf, "q", "cancel", "{filter: {type: 'mail.*', older_than_ms: 30000, limit: 1}}");
     assert_int_equal(number(result, "done"), 1);
     assert_true(reeve_get_bool(result, "more", false));
     result = qf_op(&qf, "q", "cancel", "{filter: {type: 'mail.*', older_than_ms: 30000}}");

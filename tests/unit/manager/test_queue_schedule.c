@@ -1,4 +1,5 @@
-// Jobs by the clock: once for each time that is due, across restarts and changes of the clock, and not while the last one is live.
+// Jobs by the clock: once for each time that is due, across restarts and changes of the clock, and not while the last
+// one is live.
 #include "queue_fixture.h"
 
 #include <time.h>
@@ -189,7 +190,8 @@ static void a_changed_schedule_goes_on(void **state)
     fake_time(&qf.fake, utc(2026, 1, 1, 0, 0) - qf.fake.wall_ms);
     (void)qf_op(&qf, "q", "apply", "{schedules: [{" NIGHTLY "}]}");
     go_to(utc(2026, 1, 1, 1, 30));
-    (void)qf_op(&qf, "q", "apply", "{schedules: [{name: nightly, cron: '0 * * * *', overlap: allow, job: {type: mail}}]}");
+    (void)qf_op(&qf, "q", "apply",
+                "{schedules: [{name: nightly, cron: '0 * * * *', overlap: allow, job: {type: mail}}]}");
     go_to(utc(2026, 1, 1, 2, 0));
     assert_true(fired(utc(2026, 1, 1, 2, 0)));
     assert_int_equal(jobs_len(), 2);

@@ -1,4 +1,5 @@
-// What is told of a queue: how often, with what in it, events and records of jobs, the alarm for what nobody can do, retention.
+// What is told of a queue: how often, with what in it, events and records of jobs, the alarm for what nobody can do,
+// retention.
 #include "queue_fixture.h"
 
 static struct qf qf;
@@ -79,9 +80,9 @@ static void it_counts_what_is_there(void **state)
     static const struct {
         const char *key;
         int64_t number;
-    } rows[] = {{"waiting", 4},  {"delayed", 1},        {"active", 1},           {"unknown", 0},        {"completed", 0},
-                {"workers", 2},  {"capacity", 1},       {"workers_in_use", 1},   {"blocked_by_key", 1}, {"blocked_by_after", 1},
-                {"failed", 0},   {"unmatched", 1},      {"oldest_ms", 5000},     {"service_ms", 0},     {"cancelled", 0}};
+    } rows[] = {{"waiting", 4}, {"delayed", 1},   {"active", 1},         {"unknown", 0},        {"completed", 0},
+                {"workers", 2}, {"capacity", 1},  {"workers_in_use", 1}, {"blocked_by_key", 1}, {"blocked_by_after", 1},
+                {"failed", 0},  {"unmatched", 1}, {"oldest_ms", 5000},   {"service_ms", 0},     {"cancelled", 0}};
     for (size_t i = 0; i < REEVE_ARRAY_LEN(rows); i++) {
         if (number(rows[i].key) != rows[i].number) {
             fail_msg("%s is %lld", rows[i].key, (long long)number(rows[i].key));
