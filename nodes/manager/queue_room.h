@@ -7,7 +7,7 @@
 //   job_link.c      links: hello, leases, lost workers                        job_dispatch.c who gets which job, batches out
 //   queue.c         the room: deliveries, turn, tick                          queue_rows.c  to and from the store
 //   queue_ops.c     ops on queues
-//   job_ops.c       ops on jobs       job_explain.c  why it is where it is    queue_status.c records, rates, events
+//   job_ops.c job_look.c job_pick.c  ops on jobs   job_explain.c  why it is where it is   queue_status.c records, rates, events
 //   queue_schedule.c jobs by cron     queue_keep.c   retention
 //
 // A turn: deliveries are applied in memory as they come; ids and bodies are written at once (that is how a known id is found), rows of
