@@ -135,6 +135,7 @@ static enum reeve_err change_spec(struct queue *queue, struct reeve_queue_spec *
 {
     bool rate = queue->spec.rate.count != spec->rate.count || queue->spec.rate.per_ms != spec->rate.per_ms;
     bool more_per_key = spec->max_per_key > queue->spec.max_per_key;
+    queue_schedules_change(queue, spec);
     queue_schedules_free(queue);
     reeve_record_done(&reeve_queue_spec_record, &queue->spec);
     queue->spec = *spec;
@@ -326,26 +327,6 @@ static void abandon_active(struct queue *queue)
     }
 }
 
-static void remove_schedule(const char *key, const struct reeve_value *value, void *arg)
-{
-    (void)value;
-    (void)reeve_strv_add(arg, key); /* out of memory: it stays, and nobody asks for it */
-}
-
-static void remove_documents(struct queue *queue)
-{
-    struct store *store = queue->queues->manager->store;
-    struct reeve_strv keys = {0};
-    char prefix[REEVE_NAME_SIZE + 1];
-    (void)snprintf(prefix, sizeof prefix, "%s/", queue->name);                     /* fits */
-    (void)store_each(store, STORE_SCHEDULE, prefix, remove_schedule, &keys, NULL); /* what can't be read stays */
-    for (size_t i = 0; i < keys.len; i++) {
-        (void)store_remove(store, STORE_SCHEDULE, keys.items[i], NULL); /* the commit tells */
-    }
-    reeve_strv_done(&keys);
-    (void)store_remove(store, STORE_QUEUE, queue->name, NULL); /* as above */
-}
-
 static void forget_queue(struct queue *queue)
 {
     struct manager *manager = queue->queues->manager;
@@ -353,7 +334,8 @@ static void forget_queue(struct queue *queue)
     abandon_active(queue);
     alarm_close(manager, "job_unmatched", queue->name);
     alarm_close(manager, "job_unknown", queue->name);
-    remove_documents(queue);
+    queue_schedules_change(queue, NULL);
+    (void)store_remove(manager->store, STORE_QUEUE, queue->name, NULL);  /* the commit tells */
     (void)job_store_queue_remove(queue->store, queue->number, NULL);     /* the commit tells */
     (void)snprintf(topic, sizeof topic, "queue/%s/status", queue->name); /* a name */
     manager_publish(manager, LEAVING_RECORD, topic, NULL, 0);

@@ -333,6 +333,8 @@ void queue_status_turn(struct queue *queue); // events of this turn
 void queue_schedules_load(struct queue *queue);
 void queue_schedules_tick(struct queue *queue);
 void queue_schedules_free(struct queue *queue);
+// Before they are freed: others take their place, or none (spec NULL).
+void queue_schedules_change(struct queue *queue, const struct reeve_queue_spec *spec);
 void queue_keep_tick(struct queue *queue);
 void queue_keep_turn(struct queue *queue);    // a small step, in a turn that is committed anyway
 void queue_ended_counts(struct queue *queue); // of kept jobs, as the store has them

@@ -105,6 +105,39 @@ void queue_schedules_load(struct queue *queue)
     }
 }
 
+// ---- other schedules ----------------------------------------------------------------------------------------------
+
+static const struct reeve_schedule *named(const struct reeve_queue_spec *spec, const char *name)
+{
+    const struct reeve_schedule *items = spec != NULL ? spec->schedules.items : NULL;
+    for (size_t i = 0; items != NULL && i < spec->schedules.len; i++) {
+        if (strcmp(items[i].name, name) == 0) {
+            return &items[i];
+        }
+    }
+    return NULL;
+}
+
+static void tell_taken(const struct queue *queue, struct schedule *schedule);
+
+void queue_schedules_change(struct queue *queue, const struct reeve_queue_spec *spec)
+{
+    char key[STORE_KEY_SIZE];
+    for (size_t i = 0; i < queue->schedules_len; i++) {
+        struct schedule *schedule = &queue->schedules[i];
+        const struct reeve_schedule *same = named(spec, schedule->spec->name);
+        tell_taken(queue, schedule);
+        if (same == NULL) {
+            (void)store_remove(queue->queues->manager->store, STORE_SCHEDULE, key_of(queue, schedule, key),
+                               NULL); /* the commit tells */
+        } else if (strcmp(same->cron, schedule->spec->cron) != 0 ||
+                   !reeve_str_eq(same->time_zone, schedule->spec->time_zone)) {
+            schedule->last_at = reeve_clock_wall_ms(); // other times: those that have passed were not meant
+            remember(queue, schedule);
+        }
+    }
+}
+
 // ---- firing -------------------------------------------------------------------------------------------------------
 
 static struct reeve_span job_id(const struct schedule *schedule, int64_t due_at, char buf[REEVE_NAME_SIZE + 24])

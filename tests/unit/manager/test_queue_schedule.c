@@ -200,6 +200,44 @@ static void a_changed_schedule_goes_on(void **state)
     assert_int_equal(jobs_len(), 2);
 }
 
+static void what_passed_before_a_change_is_not_due(void **state)
+{
+    (void)state;
+    fake_time(&qf.fake, utc(2026, 1, 1, 0, 0) - qf.fake.wall_ms);
+    (void)qf_op(&qf, "q", "apply", "{schedules: [{" NIGHTLY "}]}");
+    go_to(utc(2026, 1, 1, 1, 30));
+    go_to(utc(2026, 1, 1, 12, 10));
+    (void)qf_op(&qf, "q", "apply", "{schedules: [{name: nightly, cron: '0 * * * *', job: {type: mail}}]}");
+    qf_tick(&qf);
+    assert_int_equal(jobs_len(), 1); // 12:00 was no time of it then
+    go_to(utc(2026, 1, 1, 13, 0));
+    assert_int_equal(jobs_len(), 1); // the first one is live still
+    (void)qf_op(&qf, "q", "apply", "{schedules: []}");
+    go_to(utc(2026, 2, 1, 12, 0));
+    (void)qf_op(&qf, "q", "apply", "{schedules: [{" NIGHTLY "}]}"); // a new one of that name
+    qf_tick(&qf);
+    assert_int_equal(jobs_len(), 1);
+    go_to(utc(2026, 2, 2, 1, 30));
+    assert_int_equal(jobs_len(), 2);
+}
+
+static void an_alarm_goes_with_its_schedule(void **state)
+{
+    (void)state;
+    fake_time(&qf.fake, utc(2026, 1, 1, 0, 0) - qf.fake.wall_ms);
+    (void)qf_op(&qf, "q", "apply", "{jobs_max: 1, schedules: [{" NIGHTLY "}]}");
+    qf_add(&qf, "q", "{id: a, type: work}");
+    go_to(utc(2026, 1, 1, 1, 30));
+    assert_true(alarm_is_open(&qf.fake.manager, "schedule_refused", "q_nightly"));
+    (void)qf_op(&qf, "q", "apply", "{jobs_max: 1}");
+    assert_false(alarm_is_open(&qf.fake.manager, "schedule_refused", "q_nightly"));
+    (void)qf_op(&qf, "q", "apply", "{jobs_max: 1, schedules: [{" NIGHTLY "}]}");
+    go_to(utc(2026, 1, 2, 1, 30));
+    assert_true(alarm_is_open(&qf.fake.manager, "schedule_refused", "q_nightly"));
+    (void)qf_op(&qf, "q", "delete", "{force: true}");
+    assert_false(alarm_is_open(&qf.fake.manager, "schedule_refused", "q_nightly"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +250,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_queue_is_told_and_tried_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_queue_that_drains_gets_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_changed_schedule_goes_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_passed_before_a_change_is_not_due, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_alarm_goes_with_its_schedule, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("manager_queue_schedule", tests, NULL, NULL);
 }
