@@ -18,6 +18,7 @@
 
 #define BUSY_MS          1000         // somebody looks into the file with a tool of his own
 #define CHECK_WHOLE_MAX  (64LL << 20) // above it only what the manager can't do without is read at the start
+#define FOLD_PAGES       1000         // of the log: more of it and a checkpoint is long, less and there are many
 #define MIGRATED_BY_COPY "manager.db.schema-%d"
 
 static const struct store_step steps[] = {
@@ -28,35 +29,36 @@ static const struct store_step steps[] = {
             " terminal INTEGER NOT NULL, age INTEGER NOT NULL);"
             "CREATE INDEX journal_open ON journal(terminal) WHERE terminal=0;"
             "CREATE TABLE number(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"},
-    // Jobs. `place` is several numbers in one, so that it is a rowid: see job_store_priv.h. Row 0 of job_queue is of no queue: it
-    // keeps the highest number of queues that are removed.
-    {.sql = "CREATE TABLE job_queue(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, number_max INTEGER NOT NULL,"
-            " completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, past INTEGER NOT NULL);"
-            "INSERT INTO job_queue VALUES(0,'',0,0,0,0,0);"
-            "CREATE TABLE job_class(number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, type TEXT, requires BLOB);"
-            "CREATE TABLE job(number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, class INTEGER NOT NULL,"
-            " state INTEGER NOT NULL, flags INTEGER NOT NULL, priority INTEGER NOT NULL, attempt INTEGER NOT NULL,"
-            " failures INTEGER NOT NULL, deaths INTEGER NOT NULL, reconciles INTEGER NOT NULL, added_at INTEGER NOT NULL,"
-            " run_at INTEGER NOT NULL, started_at INTEGER NOT NULL, after_left INTEGER NOT NULL, key TEXT, worker TEXT,"
-            " worker_epoch INTEGER NOT NULL);"
-            "CREATE TABLE job_body(number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, digest INTEGER NOT NULL,"
-            " id TEXT NOT NULL, raw BLOB);"
-            "CREATE TABLE job_id(id TEXT NOT NULL, queue INTEGER NOT NULL, number INTEGER NOT NULL,"
-            " PRIMARY KEY(id,queue)) WITHOUT ROWID;"
-            "CREATE TABLE job_ended(place INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,"
-            " deaths INTEGER NOT NULL, added_at INTEGER NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL,"
-            " worker TEXT, error TEXT, result BLOB);"
-            "CREATE TABLE job_past(place INTEGER PRIMARY KEY, state INTEGER NOT NULL, attempt INTEGER NOT NULL,"
-            " ended_at INTEGER NOT NULL,"
-            " digest INTEGER NOT NULL, id TEXT NOT NULL);"
-            "CREATE TABLE job_start(place INTEGER PRIMARY KEY, at INTEGER NOT NULL);"
-            "CREATE TABLE job_note(place INTEGER PRIMARY KEY, data BLOB);"
-            "CREATE TABLE job_after(awaited INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(awaited,number))"
-            " WITHOUT ROWID;"
-            "CREATE INDEX job_after_number ON job_after(number);"
-            "CREATE TABLE job_dedupe(queue INTEGER NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL,"
-            " until_at INTEGER NOT NULL, PRIMARY KEY(queue,key)) WITHOUT ROWID;"
-            "CREATE INDEX job_dedupe_until ON job_dedupe(queue,until_at);"},
+    // Jobs. `place` is several numbers in one, so that it is a rowid: see job_store_priv.h. Row 0 of job_queue is of no
+    // queue: it keeps the highest number of queues that are removed.
+    {.sql =
+         "CREATE TABLE job_queue(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, number_max INTEGER NOT NULL,"
+         " completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, past INTEGER NOT NULL);"
+         "INSERT INTO job_queue VALUES(0,'',0,0,0,0,0);"
+         "CREATE TABLE job_class(number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, type TEXT, requires BLOB);"
+         "CREATE TABLE job(number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, class INTEGER NOT NULL,"
+         " state INTEGER NOT NULL, flags INTEGER NOT NULL, priority INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+         " failures INTEGER NOT NULL, deaths INTEGER NOT NULL, reconciles INTEGER NOT NULL, added_at INTEGER NOT NULL,"
+         " run_at INTEGER NOT NULL, started_at INTEGER NOT NULL, after_left INTEGER NOT NULL, key TEXT, worker TEXT,"
+         " worker_epoch INTEGER NOT NULL);"
+         "CREATE TABLE job_body(number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, digest INTEGER NOT NULL,"
+         " id TEXT NOT NULL, raw BLOB);"
+         "CREATE TABLE job_id(id TEXT NOT NULL, queue INTEGER NOT NULL, number INTEGER NOT NULL,"
+         " PRIMARY KEY(id,queue)) WITHOUT ROWID;"
+         "CREATE TABLE job_ended(place INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,"
+         " deaths INTEGER NOT NULL, added_at INTEGER NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL,"
+         " worker TEXT, error TEXT, result BLOB);"
+         "CREATE TABLE job_past(place INTEGER PRIMARY KEY, state INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+         " ended_at INTEGER NOT NULL,"
+         " digest INTEGER NOT NULL, id TEXT NOT NULL);"
+         "CREATE TABLE job_start(place INTEGER PRIMARY KEY, at INTEGER NOT NULL);"
+         "CREATE TABLE job_note(place INTEGER PRIMARY KEY, data BLOB);"
+         "CREATE TABLE job_after(awaited INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(awaited,number))"
+         " WITHOUT ROWID;"
+         "CREATE INDEX job_after_number ON job_after(number);"
+         "CREATE TABLE job_dedupe(queue INTEGER NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL,"
+         " until_at INTEGER NOT NULL, PRIMARY KEY(queue,key)) WITHOUT ROWID;"
+         "CREATE INDEX job_dedupe_until ON job_dedupe(queue,until_at);"},
 };
 static_assert(REEVE_ARRAY_LEN(steps) == STORE_SCHEMA, "a step to every schema");
 const struct store_schema store_schema = {.version = STORE_SCHEMA, .steps = steps};
@@ -313,14 +315,32 @@ static enum reeve_err find_or_make(const char *dir, const struct store_schema *s
     return make_file(dir, schema, why);
 }
 
-static enum reeve_err configure(sqlite3 *db, struct reeve_why *why)
+// As SQLite does it by itself, but not with each commit while a backup holds up the log: a checkpoint that cannot end
+// it looks at all of it in vain.
+static int fold_log_sometimes(void *arg, sqlite3 *db, const char *name, int pages)
 {
-    // Small caches: the manager's memory is a published figure, and it keeps what it needs itself. What was deleted is overwritten
-    // where that costs no writing of its own (Debian's SQLite would write each freed page once more).
+    struct store *store = arg;
+    if (pages < FOLD_PAGES) {
+        store->fold_at = FOLD_PAGES;
+    } else if (pages >= store->fold_at) {
+        store->fold_at = pages + FOLD_PAGES;
+        (void)sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                        NULL); /* what is left is done later */
+    }
+    return SQLITE_OK;
+}
+
+static enum reeve_err configure(struct store *store, struct reeve_why *why)
+{
+    // Small caches: the manager's memory is a published figure, and it keeps what it needs itself. What was deleted is
+    // overwritten where that costs no writing of its own (Debian's SQLite would write each freed page once more).
     static const char pragmas[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-2048;"
-                                  "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=4194304;"
+                                  "PRAGMA journal_size_limit=4194304;"
                                   "PRAGMA secure_delete=FAST;";
-    return store_exec(db, pragmas, "configure", why);
+    enum reeve_err err = store_exec(store->db, pragmas, "configure", why);
+    store->fold_at = FOLD_PAGES;
+    (void)sqlite3_wal_hook(store->db, fold_log_sometimes, store); /* the former one: none of ours */
+    return err;
 }
 
 static enum reeve_err open_file(struct store *store, const struct store_schema *schema, struct reeve_why *why)
@@ -338,7 +358,7 @@ static enum reeve_err open_file(struct store *store, const struct store_schema *
         err = check_pages(store->db, why);
     }
     if (err == REEVE_OK) {
-        err = configure(store->db, why);
+        err = configure(store, why);
     }
     if (err == REEVE_OK) {
         err = migrate(store, schema, version, why);

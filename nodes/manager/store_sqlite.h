@@ -64,6 +64,7 @@ struct store {
     uint64_t epoch_kept; // the highest that is committed
     int64_t running_ms;
     struct store_part *part; // NULL = none
+    int fold_at;             // pages of the log at which it is folded into the file
 };
 
 // store_schema.c

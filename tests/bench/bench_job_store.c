@@ -4,6 +4,7 @@
 #include "job_store.h"
 
 #include <getopt.h>
+#include <pthread.h>
 #include <reeve/clock.h>
 #include <reeve/file.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ struct bench {
     const char *dir;
     const char *ids; // ulid, batch, uuid
     int64_t jobs, batch, payload, backlog, keep;
-    bool memory;
+    bool memory, backup;
     struct store *store;
     struct job_store *store_of_jobs;
     int64_t queue, number;
@@ -201,6 +202,24 @@ static void retain(struct bench *bench, int64_t rows_max)
     bench->cpu_ns[RETAIN] += cpu_ns() - cpu;
 }
 
+// A backup as the manager makes them, beside the stream.
+static void *make_backup(void *arg)
+{
+    const struct bench *bench = arg;
+    char from[4200];
+    char to[4200];
+    struct reeve_why why = {0};
+    int64_t bytes = 0;
+    int64_t began = reeve_clock_mono_ns();
+    (void)snprintf(from, sizeof from, "%s/%s", bench->dir, STORE_FILE);
+    (void)snprintf(to, sizeof to, "%s/backup.db", bench->dir);
+    must(store_copy(from, to, &bytes, &why), &why);
+    printf("{\"part\": \"backup\", \"mib\": %.1f, \"ms\": %.1f, \"log_mib\": %.1f}\n", (double)bytes / 1048576,
+           (double)(reeve_clock_mono_ns() - began) / 1e6, (double)file_bytes(bench, STORE_FILE "-wal") / 1048576);
+    (void)unlink(to); /* best effort */
+    return NULL;
+}
+
 static void read_bodies(struct bench *bench, int64_t first, int64_t count)
 {
     struct reeve_why why = {0};
@@ -316,7 +335,12 @@ static void backlog(struct bench *bench)
     printf("{\"part\": \"start\", \"rows\": %lld, \"open_ms\": %.1f, \"each_live_ms\": %.1f, \"rss_mib\": %.1f}\n",
            (long long)loaded.rows, (double)(opened - began) / 1e6, (double)(read_all - opened) / 1e6,
            (double)rss_kib("VmRSS") / 1024);
+    pthread_t thread;
+    bool backup = bench->backup && pthread_create(&thread, NULL, make_backup, bench) == 0;
     stream(bench); // beside the backlog
+    if (backup) {
+        (void)pthread_join(thread, NULL); /* it is joinable */
+    }
     began = reeve_clock_mono_ns();
     for (int64_t number = first; number < first + bench->backlog; number += bench->batch) {
         read_bodies(bench, number, bench->batch);
@@ -336,16 +360,16 @@ static int usage(void)
 {
     (void)fprintf(stderr,
                   "bench-job-store [--jobs N] [--batch N] [--payload BYTES] [--ids ulid|batch|uuid] [--backlog N]\n"
-                  "                [--keep N] [--memory] --dir DIR (made, must not be there)\n");
+                  "                [--keep N] [--memory] [--backup] --dir DIR (made, must not be there)\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"jobs", 1, NULL, 'j'},   {"batch", 1, NULL, 'b'}, {"payload", 1, NULL, 'p'},
-        {"ids", 1, NULL, 'i'},    {"dir", 1, NULL, 'd'},   {"backlog", 1, NULL, 'l'},
-        {"memory", 0, NULL, 'm'}, {"keep", 1, NULL, 'k'},  {NULL, 0, NULL, 0}};
+        {"jobs", 1, NULL, 'j'},   {"batch", 1, NULL, 'b'},   {"payload", 1, NULL, 'p'}, {"ids", 1, NULL, 'i'},
+        {"dir", 1, NULL, 'd'},    {"backlog", 1, NULL, 'l'}, {"memory", 0, NULL, 'm'},  {"keep", 1, NULL, 'k'},
+        {"backup", 0, NULL, 'u'}, {"backup", 0, NULL, 'u'},  {NULL, 0, NULL, 0}};
     struct bench bench = {
         .ids = "ulid", .jobs = 200000, .batch = 100, .payload = 100, .keep = 10000, .random = 88172645463325252u};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -374,6 +398,9 @@ int main(int argc, char **argv)
             break;
         case 'm':
             bench.memory = true;
+            break;
+        case 'u':
+            bench.backup = true;
             break;
         default:
             return usage();
