@@ -272,4 +272,5 @@ void reeve_worker_hang(struct reeve_worker *worker, bool on)
         worker_status_publish(worker);
     }
     worker_notify_hang(worker, on);
+    worker_jobs_touch(worker); // what was held back
 }

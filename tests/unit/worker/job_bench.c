@@ -5,6 +5,7 @@
 #include <reeve/clock.h>
 
 struct bench bench;
+bool bench_own;
 size_t bench_ran;
 char bench_cancels[1024];
 bool bench_cancel_ends;
@@ -127,6 +128,7 @@ static enum reeve_err take_report(struct reeve_worker *worker, const struct reev
     if (bench.refuse != REEVE_OK) {
         return bench.refuse;
     }
+    bench_own = true;
     assert_string_equal(message->topic, "reeve/v1/local/queue/" BENCH_QUEUE "/report");
     assert_true(message->payload_len <= 1024u * 1024u);
     if (reeve_job_report_read(message->payload, message->payload_len, &read, &why) != REEVE_OK) {
@@ -144,6 +146,7 @@ static enum reeve_err take_report(struct reeve_worker *worker, const struct reev
                                     .bytes = message->payload_len};
     read_hand(report, read.hand);
     read_entries(report, read.entries);
+    bench_own = false;
     return REEVE_OK;
 }
 
@@ -292,6 +295,7 @@ void bench_batch(const struct bench_batch *batch)
 {
     REEVE_BUF_AUTO buf = REEVE_BUF_INIT(0);
     struct reeve_job_batch_writer writer;
+    bench_own = true;
     const char *queue = batch->queue == NULL ? BENCH_QUEUE : batch->queue;
     struct reeve_job_batch head = {
         .queue = {queue, strlen(queue)},
@@ -314,6 +318,7 @@ void bench_batch(const struct bench_batch *batch)
     assert_int_equal(reeve_job_batch_end(&writer), REEVE_OK);
     struct reeve_delivery delivery = {
         .topic = "reeve/v1/local/worker/alpha/mm-1/job", .payload = buf.data, .payload_len = buf.len};
+    bench_own = false;
     worker_on_job(NULL, &delivery, bench.worker);
     bench_turn();
 }

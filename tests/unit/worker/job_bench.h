@@ -47,6 +47,7 @@ struct bench {
     int64_t batch_seq, manager_epoch;
 };
 extern struct bench bench;
+extern bool bench_own; // what is allocated now is the bench's, not the worker's
 
 int bench_setup(void **state);
 int bench_teardown(void **state);
