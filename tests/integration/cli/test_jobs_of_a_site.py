@@ -3,7 +3,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import harness
 import pytest
@@ -60,9 +59,7 @@ def test_100000_jobs_of_a_pipe_are_in_the_queue(site):
     """Complete, also when the same import is run again; with the wrong lines told."""
     site.reeve("queue", "create", "bulk")
     text = "".join(json.dumps({"type": "echo", "payload": {"n": i, "text": "x" * 70}}) + "\n" for i in range(100000))
-    started = time.monotonic()
     answer = json.loads(site.reeve("job", "add", "bulk", "--file", "-", "--batch-id", "b", "--json", input=text).stdout)
-    took = time.monotonic() - started
     assert answer["accepted"] == 100000 and answer["complete"] and answer["ok"], answer
     assert counts(site, "bulk")["waiting"] == 100000
     answer = json.loads(site.reeve("job", "add", "bulk", "--file", "-", "--batch-id", "b", "--json", input=text).stdout)
@@ -72,7 +69,6 @@ def test_100000_jobs_of_a_pipe_are_in_the_queue(site):
     assert "standard input:2:17: " in done.stderr and "1 job added" in done.stdout
     assert "force" in site.reeve("queue", "rm", "bulk", check=1).stderr
     site.reeve("queue", "rm", "bulk", "--force")
-    print(f"100,000 jobs in {took:.2f} s")
 
 
 def test_a_manager_that_is_killed_loses_and_doubles_nothing(site):
@@ -88,7 +84,8 @@ def test_a_manager_that_is_killed_loses_and_doubles_nothing(site):
         if part in (1, 2):
             before = site.json("fleet", "show", "manager")["process"]["run"]
             os.kill(site.json("fleet", "show", "manager")["process"]["pid"], signal.SIGKILL)
-            harness.wait_until(lambda: site.worker("manager")["run"] > before, what="the next run of the manager", interval=0.1)
+            harness.wait_until(lambda: site.worker("manager")["run"] > before and site.run("fleet", "stats").returncode == 0,
+                               60, what="the next run of the manager", interval=0.1)
     out, err = process.communicate(timeout=60)
     answer = json.loads(out)
     assert process.returncode == 0 and answer["accepted"] + answer["duplicates"] == 60000 and answer["rejected"] == 0, out + err

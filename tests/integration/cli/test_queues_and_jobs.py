@@ -510,7 +510,7 @@ def test_a_command_without_an_answer_is_sent_again_with_its_id(queues, reeve):
             return {"phase": "running"}  # and then nothing
         return None
     queues.answers["enqueue"] = forgetful
-    answer = json.loads(reeve("job", "add", "mail", "--file", "-", "--json", "--timeout", "2s", text=numbered(2500)).stdout)
+    answer = json.loads(reeve("job", "add", "mail", "--file", "-", "--json", "--timeout", "9s", text=numbered(2500)).stdout)
     assert answer["accepted"] == 2500 and answer["sent_again"] == len(lost)
 
 
