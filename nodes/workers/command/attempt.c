@@ -19,8 +19,8 @@
 #include "output.h"
 #include "template.h"
 
-#define NOT_OURS_GRACE_MS 1000 // another attempt may run already: just enough to tidy up
-#define SDK_MARGIN_MS     250  // dead before the SDK gives up on it
+#define NOT_OURS_GRACE_MS 1000         // another attempt may run already: just enough to tidy up
+#define SDK_MARGIN_MS     INT64_C(250) // dead before the SDK gives up on it
 
 // Who ended it, when it was not the command itself.
 enum cause { CAUSE_NONE, CAUSE_CANCELLED, CAUSE_TIMEOUT, CAUSE_STOP, CAUSE_NOT_OURS, CAUSE_REFUSED, CAUSE_WRONG };

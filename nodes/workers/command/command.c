@@ -9,7 +9,7 @@
 
 #include "template.h"
 
-#define DAY_MS       86400000
+#define DAY_MS       INT64_C(86400000)
 #define ARGV_MAX     1000
 #define ENV_MAX      1000
 #define QUEUES_MAX   16
@@ -34,7 +34,7 @@ static const struct reeve_choice outputs[] = {{"auto", OUTPUT_AUTO}, {"text", OU
      .doc = "The result of the job: JSON if it parses and else text (`auto`), or always `text`."},                     \
     {.name = "output_max", .type = REEVE_FIELD_SIZE, F(base_, output_max_bytes), .min = 1, .max = OUTPUT_RESULT_MAX,   \
      .preset = "64K", .doc = "Longest result. What is longer is cut, and says so at its end."},                        \
-    {.name = "timeout", .type = REEVE_FIELD_DURATION, F(base_, timeout_ms), .min = 0, .max = 366LL * DAY_MS,           \
+    {.name = "timeout", .type = REEVE_FIELD_DURATION, F(base_, timeout_ms), .min = 0, .max = 366 * DAY_MS,           \
      .preset = "0", .doc = "Longest run of an attempt; one that takes longer is ended and is a retry. The job's own "  \
                            "timeout holds as well, the shorter one counts. 0 = the job's alone."},                     \
     {.name = "grace", .type = REEVE_FIELD_DURATION, F(base_, grace_ms), .min = 0, .max = DAY_MS, .preset = "10s",      \

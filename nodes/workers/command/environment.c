@@ -19,13 +19,13 @@ struct environment {
     struct reeve_why *why;
 };
 
-static char *find(const struct environment *environment, const char *key, size_t *ret_index)
+// Where its entry is; NULL when it has none.
+static char **find(const struct environment *environment, const char *key)
 {
     const size_t len = strlen(key);
     for (size_t i = 0; i < environment->list.len; i++) {
         if (strncmp(environment->list.items[i], key, len) == 0 && environment->list.items[i][len] == '=') {
-            *ret_index = i;
-            return environment->list.items[i];
+            return &environment->list.items[i];
         }
     }
     return NULL;
@@ -34,7 +34,6 @@ static char *find(const struct environment *environment, const char *key, size_t
 static void set(struct environment *environment, const char *key, const char *value)
 {
     REEVE_BUF_AUTO text = REEVE_BUF_INIT(TEMPLATE_ARG_MAX);
-    size_t index;
     if (environment->err != REEVE_OK || value == NULL) {
         return;
     }
@@ -44,11 +43,16 @@ static void set(struct environment *environment, const char *key, const char *va
                                          "longer than the %d bytes that a variable may have", TEMPLATE_ARG_MAX);
     } else if (text.err != REEVE_OK) {
         environment->err = text.err;
-    } else if (find(environment, key, &index) != NULL) {
-        free(environment->list.items[index]);
-        environment->list.items[index] = reeve_buf_take(&text, NULL); /* has content: not NULL */
-    } else {
+    }
+    if (environment->err != REEVE_OK) {
+        return;
+    }
+    char **entry = find(environment, key);
+    if (entry == NULL) {
         environment->err = reeve_strv_add(&environment->list, text.data);
+    } else {
+        free(*entry);
+        *entry = reeve_buf_take(&text, NULL); /* has content: not NULL */
     }
 }
 

@@ -7,16 +7,16 @@
 static const struct {
     const char *name;
     size_t offset;
-    __rlimit_resource_t resource;
     int64_t unit; // one of the rlimit in units of ours; rounded up
-    bool always;  // 0 is a limit and not "none"
+    __rlimit_resource_t resource;
+    bool always; // 0 is a limit and not "none"
 } rows[] = {
-    {"memory", offsetof(struct limits, memory_bytes), RLIMIT_AS, 1, false},
-    {"cpu", offsetof(struct limits, cpu_ms), RLIMIT_CPU, 1000, false},
-    {"files", offsetof(struct limits, files), RLIMIT_NOFILE, 1, false},
-    {"processes", offsetof(struct limits, processes), RLIMIT_NPROC, 1, false},
-    {"file_size", offsetof(struct limits, file_size_bytes), RLIMIT_FSIZE, 1, false},
-    {"core", offsetof(struct limits, core_bytes), RLIMIT_CORE, 1, true},
+    {"memory", offsetof(struct limits, memory_bytes), 1, RLIMIT_AS, false},
+    {"cpu", offsetof(struct limits, cpu_ms), 1000, RLIMIT_CPU, false},
+    {"files", offsetof(struct limits, files), 1, RLIMIT_NOFILE, false},
+    {"processes", offsetof(struct limits, processes), 1, RLIMIT_NPROC, false},
+    {"file_size", offsetof(struct limits, file_size_bytes), 1, RLIMIT_FSIZE, false},
+    {"core", offsetof(struct limits, core_bytes), 1, RLIMIT_CORE, true},
 };
 
 bool limits_set(const struct limits *limits, const char **ret_name)

@@ -138,6 +138,7 @@ enum guess { NOT_OURS, MAYBE_OURS, OURS };
 // A word for us ends in a space or with its line: until then more letters may follow.
 static enum guess guess(const struct reeve_buf *line)
 {
+    static const char ends[] = {' ', '\t', '\r', '\n'};
     for (size_t i = 0; i < REEVE_ARRAY_LEN(words); i++) {
         const size_t len = strlen(words[i].word);
         if (strncmp(line->data, words[i].word, line->len < len ? line->len : len) != 0) {
@@ -146,7 +147,7 @@ static enum guess guess(const struct reeve_buf *line)
         if (line->len <= len) {
             return MAYBE_OURS;
         }
-        return memchr(" \t\r\n", line->data[len], 4) != NULL ? OURS : NOT_OURS;
+        return memchr(ends, line->data[len], sizeof ends) != NULL ? OURS : NOT_OURS; // a byte 0 is none of them
     }
     return NOT_OURS;
 }

@@ -6,9 +6,8 @@
 #include <reeve/buf.h>
 #include <reeve/value.h>
 
-#define OUTPUT_LINE_MAX (64 * 1024) // of a line for us, with its newline
-#define OUTPUT_RESULT_MAX                                                                                              \
-    (128 * 1024) // whatever is made of it (U+FFFD, numbers of nine bytes) fits into a job's result
+#define OUTPUT_LINE_MAX   65536  // of a line for us, with its newline
+#define OUTPUT_RESULT_MAX 131072 // whatever is made of it (U+FFFD, numbers of nine bytes) fits into a job's result
 
 enum output_kind { OUTPUT_PROGRESS, OUTPUT_CHECKPOINT, OUTPUT_NO_RETURN };
 struct output_line {

@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define READ_MAX     (64 * 1024)
-#define READ_ERR_MAX 4096 // each line of it is a line of our log: one that floods has to wait for the others
-#define DRAIN_MAX    (16 * 1024 * 1024) // of what is read at the end, in case a stranger still writes
+#define READ_MAX     65536
+#define READ_ERR_MAX 4096     // each line of it is a line of our log: one that floods has to wait for the others
+#define DRAIN_MAX    16777216 // of what is read at the end, in case a stranger still writes
 #define STOP_WAIT_MS 1000
 #define FIRST_OWN_FD 4 // descriptors of ours are above those that a command is given
 
@@ -424,7 +424,7 @@ static void on_children(uv_signal_t *signal, int number)
     int status;
     bool violent = false;
     (void)number; /* SIGCHLD */
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    while (waitpid(-1, &status, WNOHANG) > 0) {
         violent = violent || WIFSIGNALED(status);
     }
     if (violent && guard_kill_children(is_guard, processes) > 0) {
