@@ -1,4 +1,5 @@
-// Jobs inside the SDK [job-12..16]: links, jobs in hand, what is still to be confirmed, and what the job files call of each other.
+// Jobs inside the SDK [job-12..16]: links, jobs in hand, what is still to be confirmed, and what the job files call of
+// each other.
 //
 //   batch ─intake─► waiting ─pump─► running ─handler ends it─► ended ─manager has it on disk─► freed
 //                      │                │ fenced, lease over: nothing is said      ▲
@@ -6,11 +7,11 @@
 //                      │              lost ─handler ends it─► freed                │
 //                      └──────────── released, cancelled ──────────────────────────┘
 //
-// Invariants. `in_hand` = waiting + running. A job is in the table while it waits, runs or is to be confirmed; a lost one is not.
-// An entry is in exactly one of the lists `unsent` and `sent` of its link; `sent` is in order of seq. `held` = the handler may
-// still use the pointer: such a job takes a slot of `concurrency` whatever else became of it, and its memory stays.
-// Everything happens in two steps: callbacks change these structs and say worker_jobs_touch(); once per turn of the loop
-// worker_jobs_turn() starts jobs and sends what piled up.
+// Invariants. `in_hand` = waiting + running. A job is in the table while it waits, runs or is to be confirmed; a lost
+// one is not. An entry is in exactly one of the lists `unsent` and `sent` of its link; `sent` is in order of seq.
+// `held` = the handler may still use the pointer: such a job takes a slot of `concurrency` whatever else became of it,
+// and its memory stays. Everything happens in two steps: callbacks change these structs and say worker_jobs_touch();
+// once per turn of the loop worker_jobs_turn() starts jobs and sends what piled up.
 // Must not: be included but through worker.h.
 #ifndef REEVE_SHARED_WORKER_JOBS_H
 #define REEVE_SHARED_WORKER_JOBS_H
@@ -21,25 +22,25 @@
 #include <reeve/loop.h>
 #include <reeve/worker.h>
 
-#define JOBS_CONCURRENCY_MAX   1000
-#define JOBS_PREFETCH_MAX      1000
-#define JOBS_CAPACITY_MAX      (JOBS_CONCURRENCY_MAX + JOBS_PREFETCH_MAX)
-#define JOBS_KEPT_BEYOND       64         // entries beyond the capacity that may wait for their ack
-#define JOBS_KEPT_BYTES_MAX    (32 << 20) // of their results; above it a link takes nothing more
-#define JOBS_LINES_MAX         1000       // of logs, until they are sent
-#define JOBS_LINE_BYTES_MAX    4096
-#define JOBS_TEXT_BYTES_MAX    1024 // errors and progress; longer ones are cut
-#define JOBS_REPORTS_MAX       256  // whose time of sending is remembered
-#define JOBS_LEASE_MS_PRESET   15000 // until a manager has said
-#define JOBS_RECEIPT_MS        1000  // a batch is confirmed within, when nothing else is to be said
-#define JOBS_TALK_MS           200 // progress and lines of log leave so often, and with whatever else leaves
-#define JOBS_RETRY_MS          100   // after a full queue of the bus
-#define JOBS_LATE_MS_MAX       60000 // a manager that is away is asked less and less often
-#define JOBS_GRACE_MS          10000 // of a timeout, a fence, a lease
-#define JOBS_STOP_GRACE_MS     2000  // when the drain time is over
-#define JOBS_TURN_MS           10    // handlers of one turn; then the loop goes on and comes back
-#define JOBS_STATUS_MS         500   // idle, processing: longest that it stands wrong in the status
-#define JOBS_MESSAGE_MARGIN    1024  // topic, head and list of a report
+#define JOBS_CONCURRENCY_MAX 1000
+#define JOBS_PREFETCH_MAX    1000
+#define JOBS_CAPACITY_MAX    (JOBS_CONCURRENCY_MAX + JOBS_PREFETCH_MAX)
+#define JOBS_KEPT_BEYOND     64         // entries beyond the capacity that may wait for their ack
+#define JOBS_KEPT_BYTES_MAX  (32 << 20) // of their results; above it a link takes nothing more
+#define JOBS_LINES_MAX       1000       // of logs, until they are sent
+#define JOBS_LINE_BYTES_MAX  4096
+#define JOBS_TEXT_BYTES_MAX  1024  // errors and progress; longer ones are cut
+#define JOBS_REPORTS_MAX     256   // whose time of sending is remembered
+#define JOBS_LEASE_MS_PRESET 15000 // until a manager has said
+#define JOBS_RECEIPT_MS      1000  // a batch is confirmed within, when nothing else is to be said
+#define JOBS_TALK_MS         200   // progress and lines of log leave so often, and with whatever else leaves
+#define JOBS_RETRY_MS        100   // after a full queue of the bus
+#define JOBS_LATE_MS_MAX     60000 // a manager that is away is asked less and less often
+#define JOBS_GRACE_MS        10000 // of a timeout, a fence, a lease
+#define JOBS_STOP_GRACE_MS   2000  // when the drain time is over
+#define JOBS_TURN_MS         10    // handlers of one turn; then the loop goes on and comes back
+#define JOBS_STATUS_MS       500   // idle, processing: longest that it stands wrong in the status
+#define JOBS_MESSAGE_MARGIN  1024  // topic, head and list of a report
 
 // What a hello may list is one container [payload-4]: what is in hand, and what has ended since and is not confirmed.
 static_assert(2 * JOBS_CAPACITY_MAX + JOBS_KEPT_BEYOND <= REEVE_JOBS_IN_MESSAGE_MAX, "a hello lists every job");
@@ -83,13 +84,13 @@ struct reeve_job {
     enum job_phase phase;
     enum job_cause cause; // why it is to end
     bool reconcile, no_return;
-    bool held;          // the handler has begun and not ended it
-    bool unconfirmed;   // `ending` is in a list
-    bool settled;       // ended and confirmed: out of the table
-    bool dead;          // freed at the end of the turn
+    bool held;           // the handler has begun and not ended it
+    bool unconfirmed;    // `ending` is in a list
+    bool settled;        // ended and confirmed: out of the table
+    bool dead;           // freed at the end of the turn
     size_t stored_waits; // checkpoints not confirmed
-    int64_t due_mono;   // of timeout or grace
-    size_t due_place;   // in the heap, from 1; 0 = not there
+    int64_t due_mono;    // of timeout or grace
+    size_t due_place;    // in the heap, from 1; 0 = not there
     void *data;
     struct reeve_value *payload, *checkpoint; // decoded when asked for
     struct job_kept ending;
@@ -115,8 +116,8 @@ struct job_link { // [job-12]
     char topic[REEVE_TOPIC_SIZE]; // of its reports
     size_t concurrency, prefetch;
     struct job_list waiting, running;
-    struct job_list gone;  // held, but ended without the handler, or lost
-    size_t held;           // slots of `concurrency` in use
+    struct job_list gone; // held, but ended without the handler, or lost
+    size_t held;          // slots of `concurrency` in use
     // of the session
     int64_t seq, got, manager_epoch, hello_seq;
     bool hello_due, hello_acked;
@@ -138,9 +139,10 @@ struct job_link { // [job-12]
 };
 
 #define JOBS_STATS(X)                                                                                                  \
-    X(received) X(repeated) X(started) X(done) X(retried) X(failed) X(released) X(cancelled) X(timeouts) X(fenced)     \
-    X(leases_over) X(dropped) X(reports) X(resent) X(batches) X(batches_ignored) X(malformed) X(gaps)                   \
-    X(lines_dropped) X(results_left_out)
+    X(received)                                                                                                        \
+    X(repeated) X(started) X(done) X(retried) X(failed) X(released) X(cancelled) X(timeouts) X(fenced) X(leases_over)  \
+        X(dropped) X(reports) X(resent) X(batches) X(batches_ignored) X(malformed) X(gaps) X(lines_dropped)            \
+            X(results_left_out)
 struct worker_jobs {
     bool open; // the program takes jobs
     struct job_link links[REEVE_WORKER_QUEUES_MAX];
@@ -148,7 +150,7 @@ struct worker_jobs {
     size_t table_len, table_used; // a power of two
     struct reeve_job **due;       // heap, [0] is the next
     size_t due_len, due_cap;
-    struct reeve_job *dead;       // freed at the end of the turn
+    struct reeve_job *dead;                            // freed at the end of the turn
     struct reeve_buf types, reconciles, hand, message; // msgpack
     uv_prepare_t prepare;
     uv_check_t check;
@@ -172,7 +174,7 @@ enum reeve_err worker_jobs_declare(struct reeve_worker *worker); // the types, o
 void worker_jobs_touch(struct reeve_worker *worker);
 void worker_jobs_turn(struct reeve_worker *worker); // whatever is to be done by now
 void worker_jobs_session(struct reeve_worker *worker, bool ready);
-void worker_jobs_may(struct reeve_worker *worker); // pause, drain, offline, or none of them any more
+void worker_jobs_may(struct reeve_worker *worker);            // pause, drain, offline, or none of them any more
 bool worker_jobs_finished(const struct reeve_worker *worker); // nothing in hand, nothing to be confirmed
 bool worker_jobs_stop(struct reeve_worker *worker);    // the drain time is over; false: there is nothing to wait for
 void worker_jobs_goodbye(struct reeve_worker *worker); // ends all, one last report
@@ -188,8 +190,8 @@ uint64_t jobs_hash(const struct job_link *link, const char *id, size_t id_len);
 enum reeve_err jobs_table_add(struct worker_jobs *jobs, struct reeve_job *job);
 void jobs_table_remove(struct worker_jobs *jobs, struct reeve_job *job);
 // The next one of that id (several attempts may be there) after `after`, NULL = the first.
-struct reeve_job *jobs_table_find(const struct worker_jobs *jobs, const struct job_link *link, const char *id, size_t id_len,
-                                  const struct reeve_job *after);
+struct reeve_job *jobs_table_find(const struct worker_jobs *jobs, const struct job_link *link, const char *id,
+                                  size_t id_len, const struct reeve_job *after);
 void jobs_list_add(struct job_list *list, struct reeve_job *job);
 void jobs_list_remove(struct job_list *list, struct reeve_job *job);
 enum reeve_err jobs_due_set(struct worker_jobs *jobs, struct reeve_job *job, int64_t due_mono);
@@ -205,11 +207,11 @@ struct job_ending {
     const char *error;
     int64_t delay_ms;
 };
-void job_end(struct reeve_job *job, const struct job_ending *ending); // it waits or runs
+void job_end(struct reeve_job *job, const struct job_ending *ending);       // it waits or runs
 void job_lose(struct reeve_job *job, const char *reason, int64_t grace_ms); // it is another's now
-void job_let_go(struct reeve_job *job); // the handler is done with it
+void job_let_go(struct reeve_job *job);                                     // the handler is done with it
 void job_refuse_stored(struct reeve_job *job, enum reeve_err err); // whoever waits for a checkpoint waits no longer
-void job_settle(struct reeve_job *job); // dead when nobody needs it any more
+void job_settle(struct reeve_job *job);                            // dead when nobody needs it any more
 void job_free(struct reeve_job *job);
 
 // job_lease.c: starting, cancelling, deadlines, leases
@@ -222,7 +224,8 @@ int64_t jobs_lease_due(const struct job_link *link); // INT64_MAX = none
 
 // job_report.c
 void jobs_keep(struct job_link *link, struct job_kept *kept);
-void jobs_unkeep(struct job_link *link, struct reeve_job *job); // drops what it said and nobody has confirmed, its ending too
+void jobs_unkeep(struct job_link *link,
+                 struct reeve_job *job); // drops what it said and nobody has confirmed, its ending too
 enum reeve_err jobs_line_add(struct job_link *link, const struct reeve_job *job, const char *text, size_t len);
 void jobs_acked(struct job_link *link, int64_t ack);
 void jobs_send_again(struct job_link *link); // whatever is not confirmed

@@ -1,6 +1,6 @@
 // Jobs that do on purpose what jobs do by accident, for tests of queues. Each run stands in `jobs_file`, as a line that
-// a kill -9 of this process cuts off nowhere: what was really done, beside what a manager believes. Must not: need
-// anything but a timer; a job that is told to end ends, unless it was asked to be stubborn.
+// a kill -9 of this process cuts off nowhere: what was really done, beside what a manager believes.
+// Must not: need anything but a timer; a job that is told to end ends, unless it was asked to be stubborn.
 #include "probe.h"
 
 #include <reeve/log.h>
@@ -23,7 +23,7 @@ struct run { // of a job that stays
     struct reeve_worker *worker;
     struct reeve_job *job;
     int64_t step, steps, ms;
-    int64_t stubborn_ms; // goes on for so long after it was told to end
+    int64_t stubborn_ms;            // goes on for so long after it was told to end
     void (*go_on)(struct run *run); // when its time is over
     struct run *next;
 };

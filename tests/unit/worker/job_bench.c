@@ -24,7 +24,8 @@ static int64_t mono_ns(void *arg)
 
 static const struct reeve_clock fake = {.wall_ms = wall_ms, .mono_ns = mono_ns};
 
-// ---- handlers --------------------------------------------------------------------------------------------------------------
+// ---- handlers
+// --------------------------------------------------------------------------------------------------------------
 
 static enum reeve_err manual(struct reeve_worker *worker, struct reeve_job *job, struct reeve_why *why)
 {
@@ -74,7 +75,8 @@ static const struct reeve_worker_job_type types[] = {
 };
 static const struct reeve_worker_program program = {.type = "bench", .version = "1", .jobs = types};
 
-// ---- the bus --------------------------------------------------------------------------------------------------------------------
+// ---- the bus
+// --------------------------------------------------------------------------------------------------------------------
 
 static void read_hand(struct bench_report *report, struct reeve_span hand)
 {
@@ -150,7 +152,8 @@ static enum reeve_err take_report(struct reeve_worker *worker, const struct reev
     return REEVE_OK;
 }
 
-// ---- the worker -------------------------------------------------------------------------------------------------------------------
+// ---- the worker
+// -------------------------------------------------------------------------------------------------------------------
 
 int bench_setup(void **state)
 {
@@ -273,7 +276,8 @@ const struct bench_entry *bench_find(const char *id, enum reeve_job_outcome outc
     return NULL;
 }
 
-// ---- the manager ------------------------------------------------------------------------------------------------------------------
+// ---- the manager
+// ------------------------------------------------------------------------------------------------------------------
 
 struct reeve_job_item bench_item(const char *id, int64_t attempt)
 {

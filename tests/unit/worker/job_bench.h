@@ -1,5 +1,5 @@
-// A worker that takes jobs, without a broker: batches are handed to it as the manager would write them, reports are read as the
-// manager would read them, and time stands still until told.
+// A worker that takes jobs, without a broker: batches are handed to it as the manager would write them, reports are
+// read as the manager would read them, and time stands still until told.
 // Must not: know what is right; the tests say so.
 #ifndef TESTS_UNIT_WORKER_JOB_BENCH_H
 #define TESTS_UNIT_WORKER_JOB_BENCH_H
@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#define BENCH_QUEUE "swaps"
+#define BENCH_QUEUE       "swaps"
 #define BENCH_REPORTS_MAX 256
-#define BENCH_LEASE_MS 6000
+#define BENCH_LEASE_MS    6000
 #define BENCH_NOTICES_MAX 256
 
 struct bench_entry {
@@ -72,7 +72,7 @@ struct bench_batch {
 void bench_batch(const struct bench_batch *batch);
 #define BATCH(...) bench_batch(&(struct bench_batch){__VA_ARGS__})
 struct reeve_job_item bench_item(const char *id, int64_t attempt); // of type "manual"
-void bench_ack(void); // of the last report
+void bench_ack(void);                                              // of the last report
 
 // Jobs of type "manual" stay until the test ends them; "at_once" are done with their payload, "fails" returns an error.
 struct reeve_job *bench_job(const char *id); // asserts that it is in hand

@@ -161,8 +161,7 @@ static void a_checkpoint_is_stored_when_it_is_confirmed_and_not_before(void **st
     bench_serve(1, 0);
     bench_ready(7);
     BATCH(.ack = 1, .jobs = {bench_item("a", 1)});
-    assert_int_equal(
-        reeve_job_checkpoint(bench_job("a"), reeve_value_int(3), on_stored, &stored_len, NULL), REEVE_OK);
+    assert_int_equal(reeve_job_checkpoint(bench_job("a"), reeve_value_int(3), on_stored, &stored_len, NULL), REEVE_OK);
     bench_turn();
     int64_t seq = bench_last()->seq;
     assert_int_equal(bench_find("a", REEVE_JOB_OUTCOME_CHECKPOINT)->data, 3);
@@ -281,7 +280,8 @@ static void what_can_not_be_served_is_refused_with_the_reason(void **state)
     (void)state;
     struct reeve_why why = {0};
     char name[16];
-    assert_int_equal(reeve_worker_serve(bench.worker, &(struct reeve_worker_queue){.queue = "No"}, &why), REEVE_INVALID);
+    assert_int_equal(reeve_worker_serve(bench.worker, &(struct reeve_worker_queue){.queue = "No"}, &why),
+                     REEVE_INVALID);
     assert_int_equal(
         reeve_worker_serve(bench.worker, &(struct reeve_worker_queue){.queue = "q", .concurrency = 1001}, &why),
         REEVE_INVALID);
@@ -289,7 +289,8 @@ static void what_can_not_be_served_is_refused_with_the_reason(void **state)
         (void)snprintf(name, sizeof name, "q%d", i); /* short */
         assert_int_equal(reeve_worker_serve(bench.worker, &(struct reeve_worker_queue){.queue = name}, &why), REEVE_OK);
     }
-    assert_int_equal(reeve_worker_serve(bench.worker, &(struct reeve_worker_queue){.queue = "more"}, &why), REEVE_LIMIT);
+    assert_int_equal(reeve_worker_serve(bench.worker, &(struct reeve_worker_queue){.queue = "more"}, &why),
+                     REEVE_LIMIT);
     assert_int_equal(reeve_worker_serve(bench.worker, &(struct reeve_worker_queue){.queue = "q3"}, &why), REEVE_OK);
 }
 

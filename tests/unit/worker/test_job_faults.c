@@ -1,5 +1,5 @@
-// Jobs when things go wrong: acks that do not come, other sessions and managers, jobs that are another's, a lease that is over,
-// jobs that do not end, a bus that takes nothing, a worker that leaves.
+// Jobs when things go wrong: acks that do not come, other sessions and managers, jobs that are another's, a lease that
+// is over, jobs that do not end, a bus that takes nothing, a worker that leaves.
 // Must not: need a broker; job_bench.c is bus and clock.
 #include "job_bench.h"
 
@@ -51,7 +51,8 @@ static void confirm_all(void)
     }
 }
 
-// ---- acks -------------------------------------------------------------------------------------------------------------------
+// ---- acks
+// -------------------------------------------------------------------------------------------------------------------
 
 static void an_entry_whose_ack_is_lost_is_sent_once_more(void **state)
 {
@@ -126,7 +127,8 @@ static void a_bus_that_takes_nothing_is_asked_again_and_nothing_is_lost(void **s
     assert_int_equal(bench_last()->entries_len, 2);
 }
 
-// ---- sessions and managers -----------------------------------------------------------------------------------------------------
+// ---- sessions and managers
+// -----------------------------------------------------------------------------------------------------
 
 static void a_new_session_begins_with_a_hello_and_all_that_is_not_confirmed(void **state)
 {
@@ -226,7 +228,8 @@ static void what_can_not_be_read_is_ignored_and_counted(void **state)
 {
     (void)state;
     begin(4, 0);
-    struct reeve_delivery delivery = {.topic = "reeve/v1/local/worker/alpha/mm-1/job", .payload = "\x81\xa5queue", .payload_len = 7};
+    struct reeve_delivery delivery = {
+        .topic = "reeve/v1/local/worker/alpha/mm-1/job", .payload = "\x81\xa5queue", .payload_len = 7};
     worker_on_job(NULL, &delivery, bench.worker);
     BATCH(.queue = "others", .jobs = {bench_item("a", 1)});
     assert_int_equal(bench.worker->jobs.malformed, 1);
@@ -234,7 +237,8 @@ static void what_can_not_be_read_is_ignored_and_counted(void **state)
     assert_int_equal(reeve_worker_jobs_in_hand(bench.worker), 0);
 }
 
-// ---- jobs that are another's -----------------------------------------------------------------------------------------------------
+// ---- jobs that are another's
+// -----------------------------------------------------------------------------------------------------
 
 static enum reeve_err stored_err;
 static size_t stored_len;
@@ -309,7 +313,8 @@ static void a_later_attempt_waits_until_the_handler_of_the_earlier_has_ended(voi
     assert_ptr_equal(bench_job("a"), second);
 }
 
-// ---- the lease ----------------------------------------------------------------------------------------------------------------------
+// ---- the lease
+// ----------------------------------------------------------------------------------------------------------------------
 
 static void a_lease_that_is_over_takes_all_jobs_away(void **state)
 {
@@ -388,7 +393,8 @@ static void with_nothing_in_hand_no_lease_ends(void **state)
     assert_non_null(bench_job("a"));
 }
 
-// ---- jobs that are to end ------------------------------------------------------------------------------------------------------------
+// ---- jobs that are to end
+// ------------------------------------------------------------------------------------------------------------
 
 static void a_job_that_is_cancelled_while_it_waits_ends_at_once(void **state)
 {
@@ -492,7 +498,8 @@ static void a_deaf_job_runs_to_its_end_and_its_report_counts(void **state)
     assert_non_null(bench_find("a", REEVE_JOB_OUTCOME_DONE));
 }
 
-// ---- bounds, and the end -----------------------------------------------------------------------------------------------------------
+// ---- bounds, and the end
+// -----------------------------------------------------------------------------------------------------------
 
 static void with_nobody_who_confirms_no_more_is_taken_at_last(void **state)
 {

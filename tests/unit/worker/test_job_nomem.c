@@ -1,5 +1,6 @@
-// The first, second, third ... allocation of a worker that takes jobs fails: no job is lost by it. Each is reported, or not in the hand of the
-// next hello, so that the manager gives it again. Must not: fail the allocations of the bench. Needs --wrap for malloc and its kin.
+// The first, second, third ... allocation of a worker that takes jobs fails: no job is lost by it. Each is reported, or
+// not in the hand of the next hello, so that the manager gives it again. Needs --wrap for malloc and its kin.
+// Must not: fail the allocations of the bench.
 #include "job_bench.h"
 
 void *__real_malloc(size_t size);

@@ -1,9 +1,9 @@
 // 10,000 jobs through a worker while a simulated manager and the way to it fail at random: reports and batches are lost
 // or late, sessions end, managers die, leases run out, jobs are fenced and cancelled. Whatever happens: an attempt
 // begins at most once, what a handler did is what is reported, nothing that a handler finished is lost while its
-// attempt is the job's, a checkpoint counts only when the manager has it, and when the faults end all jobs do. Must
-// not: know how the worker does it; it sees what a manager and a handler see. Seed: REEVE_TEST_SEED, else of the clock;
-// printed.
+// attempt is the job's, a checkpoint counts only when the manager has it, and when the faults end all jobs do.
+// Seed: REEVE_TEST_SEED, else of the clock; printed.
+// Must not: know how the worker does it; it sees what a manager and a handler see.
 #include "job_bench.h"
 
 #include <reeve/id.h>
