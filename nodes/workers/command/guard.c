@@ -207,24 +207,6 @@ static void begin_kill(struct guard *guard)
     guard->sweep_ms = SWEEP_FIRST_MS;
 }
 
-static void on_control(struct guard *guard)
-{
-    char byte;
-    const ssize_t len = recv(guard->control, &byte, 1, MSG_DONTWAIT);
-    if (len < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return;
-    }
-    if (len == 1 && byte == GUARD_TELL) {
-        tell(guard);
-        return;
-    }
-    begin_kill(guard);
-    if (len != 1) {
-        (void)close(guard->control); // nobody is there
-        guard->control = -1;
-    }
-}
-
 static void on_command_ended(struct guard *guard, int status, const struct rusage *usage)
 {
     struct guard_word *word = &guard->word;
@@ -265,6 +247,25 @@ static bool reap(struct guard *guard)
         } else if (guard->ended && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
             guard->word.left_behind++;
         }
+    }
+}
+
+static void on_control(struct guard *guard)
+{
+    char byte;
+    const ssize_t len = recv(guard->control, &byte, 1, MSG_DONTWAIT);
+    if (len < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    (void)reap(guard); // an end that came before the word is the command's own
+    if (len == 1 && byte == GUARD_TELL) {
+        tell(guard);
+        return;
+    }
+    begin_kill(guard);
+    if (len != 1) {
+        (void)close(guard->control); // nobody is there
+        guard->control = -1;
     }
 }
 

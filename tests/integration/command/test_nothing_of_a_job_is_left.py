@@ -111,6 +111,7 @@ def test_of_a_killed_guard(start, scripted, mark):
     scripted.send([{"id": "j"}])
     wait_family(mark, FAMILY_LEN + 1)
     guard = int(open(f"/proc/{worker.pid}/task/{worker.pid}/children", encoding="ascii").read().split()[0])
+    assert len(os.listdir(f"/proc/{guard}/fd")) == 3, "it holds nothing of the worker's: no session with the broker outlives it"
     os.kill(guard, signal.SIGKILL)
     assert "guard" in scripted.wait_entry("j", "retry")["error"]
     wait_gone(mark)
