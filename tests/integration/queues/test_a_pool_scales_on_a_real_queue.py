@@ -23,5 +23,5 @@ def test_it_grows_with_the_queue_and_shrinks_when_it_is_done(make_queue, make_no
     assert 400 < busy["service_ms"] < 3000 and busy["oldest_ms"] > 0 and busy["workers_in_use"] >= 1, busy
     queue.settle()
     assert queue.wait_status(lambda s: s["completed"] == JOBS)["waiting"] == 0
-    steer.wait_pool("demo", lambda s: s["size"] == 0, deadline=harness.DEADLINE * 2)
+    steer.wait_ready("demo", 0, deadline=harness.DEADLINE * 2)
     assert queue.show("s0")["state"] == "completed"
