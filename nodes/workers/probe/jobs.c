@@ -360,20 +360,26 @@ static enum reeve_err run_steps(struct reeve_worker *worker, struct reeve_job *j
 // ---- pay: past its point of no return the file is the only truth
 // ----------------------------------------------------------------
 
-static const char *payments(struct reeve_job *job)
+// In the file of its own, or, without one, in the jobs file: where a worker in another language wrote it.
+static bool tells_payment(const char *line, const char *id)
 {
-    const char *path = reeve_get_str(reeve_job_payload(job), "file");
-    return path == NULL ? journal_path : path;
+    char word[128];
+    (void)snprintf(word, sizeof word, "paid %s ", id); /* fits */
+    if (strncmp(line, word, strlen(word)) == 0) {
+        return true;
+    }
+    (void)snprintf(word, sizeof word, "\"job\": \"%s\"", id); /* fits */
+    return strstr(line, "\"event\": \"paid\"") != NULL && strstr(line, word) != NULL;
 }
 
 static bool paid(struct reeve_job *job)
 {
-    char line[LINE_SIZE], word[128];
-    FILE *file = fopen(payments(job), "re");
+    char line[LINE_SIZE];
+    const char *path = reeve_get_str(reeve_job_payload(job), "file");
+    FILE *file = fopen(path == NULL ? journal_path : path, "re");
     bool found = false;
-    (void)snprintf(word, sizeof word, "paid %s ", reeve_job_id(job)); /* fits */
     while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
-        found = strncmp(line, word, strlen(word)) == 0;
+        found = tells_payment(line, reeve_job_id(job));
     }
     if (file != NULL) {
         (void)fclose(file); /* only read */
@@ -381,15 +387,17 @@ static bool paid(struct reeve_job *job)
     return found;
 }
 
-static void pay(struct reeve_job *job)
+static void pay(struct reeve_worker *worker, struct reeve_job *job)
 {
     char line[LINE_SIZE];
-    int fd = open(payments(job), O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0644);
+    const char *path = reeve_get_str(reeve_job_payload(job), "file");
+    int fd = path == NULL ? -1 : open(path, O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0644);
     int len = snprintf(line, sizeof line, "paid %s %lld\n", reeve_job_id(job), (long long)reeve_job_attempt(job));
     append(fd, line, len);
     if (fd >= 0) {
         (void)close(fd); /* appended */
     }
+    say(worker, job, "paid", "");
 }
 
 static void on_no_return(struct reeve_worker *worker, struct reeve_job *job, enum reeve_err err, void *arg)
@@ -403,8 +411,7 @@ static void on_no_return(struct reeve_worker *worker, struct reeve_job *job, enu
     if (reeve_str_eq(crash, "before")) {
         die_once(job, 0);
     }
-    pay(job);
-    say(worker, job, "paid", "");
+    pay(worker, job);
     if (reeve_str_eq(crash, "after")) {
         die_once(job, 1);
     }
