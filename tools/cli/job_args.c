@@ -102,28 +102,32 @@ static int64_t read_fraction(const char **text)
     return ms;
 }
 
-// "Z", "+01:00", "-0330": the offset in seconds. False for anything else.
+static bool two_digits(const char *text, int64_t max, int64_t *ret)
+{
+    bool digits = text[0] >= '0' && text[0] <= '9' && text[1] >= '0' && text[1] <= '9';
+    *ret = digits ? (text[0] - '0') * 10 + (text[1] - '0') : 0;
+    return digits && *ret <= max;
+}
+
+// "Z", "+01:00", "-0330", "+01": the offset in seconds. False for anything else.
 static bool read_zone(const char *text, int64_t *ret_s)
 {
-    int hours;
-    int minutes = 0;
-    int used = 0;
+    int64_t hours = 0;
+    int64_t minutes = 0;
     *ret_s = 0;
     if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0) {
         return true;
     }
-    bool shaped = (text[0] == '+' || text[0] == '-') && strspn(text + 1, "0123456789:") == strlen(text + 1) &&
-                  (strlen(text) == 3 || strlen(text) == 5 || strlen(text) == 6);
-    if (!shaped || sscanf(text + 1, "%2d%n", &hours, &used) != 1) {
+    if ((text[0] != '+' && text[0] != '-') || !two_digits(text + 1, 14, &hours)) {
         return false;
     }
-    const char *rest = text + 1 + used;
+    const char *rest = text + 3;
     rest += *rest == ':' ? 1 : 0;
-    if (*rest != '\0' && (sscanf(rest, "%2d", &minutes) != 1 || strlen(rest) != 2)) {
+    if (rest[0] != '\0' && (!two_digits(rest, 59, &minutes) || rest[2] != '\0')) {
         return false;
     }
-    *ret_s = (text[0] == '-' ? -1 : 1) * (hours * INT64_C(3600) + minutes * INT64_C(60));
-    return hours <= 14 && minutes < 60;
+    *ret_s = (text[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    return true;
 }
 
 static bool read_time(const char *text, int64_t *ret_at)

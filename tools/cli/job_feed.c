@@ -291,9 +291,8 @@ static enum reeve_err class_of(const char *code)
 static void take_reply(struct batch *batch, const struct reeve_reply *reply)
 {
     bool judged = reeve_value_get(reply->result, "rejected") != NULL; // job by job
-    if (reply->phase == REEVE_PHASE_DONE || (reply->phase == REEVE_PHASE_DUPLICATE && judged)) {
-        settle(batch, reply->result);
-    } else if (reply->phase == REEVE_PHASE_REJECTED && judged) {
+    bool told = reply->phase == REEVE_PHASE_REJECTED || reply->phase == REEVE_PHASE_DUPLICATE;
+    if (reply->phase == REEVE_PHASE_DONE || (told && judged)) {
         settle(batch, reply->result);
     } else if (is_code(reply, REEVE_LIMIT)) {
         hold_back(batch, reply->message);

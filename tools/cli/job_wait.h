@@ -8,11 +8,11 @@
 
 #include <reeve/job.h>
 
-#define JOB_WAIT_MAX       10000  // jobs
-#define JOB_WAIT_PRESET_MS 300000 // without --timeout
-#define JOB_WAIT_ROUND_MS  1000   // between two rounds of questions; the first ones come sooner
-#define JOB_WAIT_ROUND_MAX 256    // jobs asked for in a round
-#define JOB_WAIT_OPEN_MAX  32     // questions on their way
+#define JOB_WAIT_MAX       10000         // jobs
+#define JOB_WAIT_PRESET_MS 300000        // without --timeout
+#define JOB_WAIT_ROUND_MS  INT64_C(1000) // between two rounds of questions; the first ones come sooner
+#define JOB_WAIT_ROUND_MAX 256           // jobs asked for in a round
+#define JOB_WAIT_OPEN_MAX  32            // questions on their way
 
 struct job_wait;
 

@@ -86,7 +86,10 @@ enum reeve_err queue_args_options(const struct invocation *inv, struct reeve_val
 {
     struct reeve_errors *errors = malloc(sizeof *errors);
     REEVE_VALUE_AUTO checked = NULL;
-    enum reeve_err err = errors != NULL ? put_options(inv, ret, why) : reeve_fail(why, REEVE_NOMEM, "out of memory");
+    if (errors == NULL) {
+        return reeve_fail(why, REEVE_NOMEM, "out of memory");
+    }
+    enum reeve_err err = put_options(inv, ret, why);
     if (err == REEVE_OK) {
         reeve_errors_init(errors, NULL);
         err = settle(ret, errors, &checked);
@@ -131,8 +134,10 @@ enum reeve_err queue_args_one(const struct invocation *inv, const char *name, co
     REEVE_VALUE_AUTO value = spec != NULL ? reeve_value_clone(spec) : reeve_value_map();
     struct reeve_value *settled = NULL;
     struct reeve_errors *errors = malloc(sizeof *errors);
-    enum reeve_err err =
-        errors != NULL ? queue_args_options(inv, options, why) : reeve_fail(why, REEVE_NOMEM, "out of memory");
+    if (errors == NULL) {
+        return reeve_fail(why, REEVE_NOMEM, "out of memory");
+    }
+    enum reeve_err err = queue_args_options(inv, options, why);
     if (err == REEVE_OK) {
         merge(value, options);
         reeve_errors_init(errors, NULL);
@@ -308,8 +313,11 @@ enum reeve_err queue_args_files(const struct invocation *inv, struct mistakes *m
 {
     struct loader loader = {
         .inv = inv, .options = reeve_value_map(), .items = ret, .errors = malloc(sizeof *loader.errors)};
-    enum reeve_err err = loader.errors != NULL ? queue_args_options(inv, loader.options, why)
-                                               : reeve_fail(why, REEVE_NOMEM, "out of memory");
+    if (loader.errors == NULL) {
+        reeve_value_free(loader.options);
+        return reeve_fail(why, REEVE_NOMEM, "out of memory");
+    }
+    enum reeve_err err = queue_args_options(inv, loader.options, why);
     if (err == REEVE_OK) {
         err = load_files(&loader, mistakes, why);
     }
