@@ -63,6 +63,34 @@ class Scripted:
         return self.client.wait(lambda: next((s for s in self.statuses if s and predicate(s)), None), deadline, f"{self.statuses[-2:]}")
 
 
+class Ghost:
+    """A worker on the wire that says what a test tells it to and nothing else: no status, no heartbeat, no answer of its own."""
+
+    def __init__(self, broker, node, name, queue="q", epoch=1000):
+        self.broker, self.worker, self.queue, self.epoch, self.seq = broker, f"{node}/{name}", queue, epoch, 0
+        self.client = broker.client("worker")
+        self.client.subscribe(broker.topic(f"worker/{node}/{name}/job"))
+
+    def report(self, *entries, **more):
+        self.seq += 1
+        self.client.publish(self.broker.topic(f"queue/{self.queue}/report"), msgpack.packb({
+            "worker": self.worker, "epoch": self.epoch, "seq": self.seq, "got": 0, "capacity": 0, "manager_epoch": 0,
+            **({"entries": list(entries)} if entries else {}), **more}))
+
+    def hello(self, *types, capacity=1, hand=()):
+        self.report(hello=True, types=list(types), reconciles=[], hand=list(hand), capacity=capacity)
+
+    def batches(self):
+        return [msgpack.unpackb(message.payload) for message in list(self.client.messages)]
+
+    def wait_batch(self, predicate, deadline=harness.DEADLINE):
+        return self.client.wait(lambda: next((b for b in self.batches() if predicate(b)), None), deadline, f"a batch; {self.batches()[-3:]}")
+
+    def wait_job(self, job, deadline=harness.DEADLINE):
+        batch = self.wait_batch(lambda b: any(item["id"] == job for item in b.get("jobs", ())), deadline)
+        return next(item for item in batch["jobs"] if item["id"] == job)
+
+
 class PythonWorker:
     """journal_worker.py as a plain process, with the environment that a daemon would give it."""
 

@@ -2,10 +2,10 @@
 import random
 
 import chaos
-import msgpack
 import pytest
 import queues
 from checker import Limits
+from scripted import Ghost
 
 STEPS = 5
 
@@ -61,20 +61,36 @@ def test_killed_at_any_moment_it_never_goes_back_before_what_was_acknowledged(ma
 
 
 def test_a_late_checkpoint_of_a_job_that_is_anothers_is_refused(make_queue, make_worker, broker, names):
-    """The wire: a report with an attempt below the current is fenced, acknowledged and told to abandon [job-4]."""
+    """A report with an attempt below the current is fenced, acknowledged and told to abandon, whatever it says [job-4]."""
+    queue = make_queue("q", lease="2s")
+    ghost = Ghost(broker, names[0], "ghost")
+    ghost.hello("steps")
+    queue.add({"id": "s", "type": "steps", "payload": {"steps": 2, "ms": 1000}})
+    assert ghost.wait_job("s")["attempt"] == 1
+    ghost.report({"id": "s", "attempt": 1, "outcome": "checkpoint", "data": {"step": 1}}, capacity=1, got=1)
+    worker = make_worker()  # the ghost says no more: after its lease another one goes on
+    assert worker.wait_line("start", "s")["checkpoint"] == {"step": 1}
+    for outcome in ("checkpoint", "no_return", "retry", "failed", "done"):
+        ghost.report({"id": "s", "attempt": 1, "outcome": outcome, "data": {"step": 99}}, got=1)
+    ghost.wait_batch(lambda b: b.get("abandons"))
+    assert {(a["id"], a["attempt"], a["reason"]) for b in ghost.batches() for a in b.get("abandons", ())} == {("s", 1, "fenced")}
+    queue.settle()
+    shown = queue.show("s")
+    assert (shown["state"], shown["attempt"], shown["result"]) == ("completed", 2, {"attempt": 2, "value": 2})
+    assert queue.op("describe")["totals"]["fenced"] >= 5
+    final = queue.rows()
+    queue.check([*worker.lines(), {"event": "start", "queue": "q", "job": "s", "attempt": 1, "worker": "ghost", "pid": 0, "at": 0.0}], final=final)
+
+
+def test_a_worker_that_says_another_is_done_is_not_believed(make_queue, make_worker, broker, names):
     queue = make_queue("q")
     worker = make_worker()
     queue.add({"id": "h", "type": "hold"})
     worker.wait_line("start", "h")
-    ghost = broker.client("admin")
-    ghost.subscribe(broker.topic("worker/+/+/job"))
-    ghost_report = {"worker": f"{names[0]}/ghost", "epoch": 5, "seq": 1, "got": 0, "capacity": 0, "manager_epoch": 0, "hello": True, "types": [],
-                    "reconciles": [], "hand": [["h", 0]], "entries": [
-                        {"id": "h", "attempt": 1, "outcome": "checkpoint", "data": {"step": 99}}, {"id": "h", "attempt": 1, "outcome": "done"}]}
-    broker.client("worker").publish(broker.topic("queue/q/report"), msgpack.packb(ghost_report))
-    told = ghost.wait_for(lambda m: m.topic.endswith("/ghost/job"))
-    batch = msgpack.unpackb(told.payload)
-    assert batch["ack"] == 1 and {(a["id"], a["reason"]) for a in batch["abandons"]} == {("h", "fenced")}
+    ghost = Ghost(broker, names[0], "ghost")
+    ghost.hello()
+    ghost.report({"id": "h", "attempt": 1, "outcome": "done"}, {"id": "never-heard-of", "attempt": 1, "outcome": "done"})
+    ghost.wait_batch(lambda b: {a["id"] for a in b.get("abandons", ())} == {"h", "never-heard-of"})
     assert queue.show("h")["state"] == "active"
     queue.op("cancel", {"ids": ["h"]})
     queue.settle()

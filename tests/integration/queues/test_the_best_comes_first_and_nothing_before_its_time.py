@@ -17,7 +17,8 @@ def test_of_what_waits_the_highest_priority_goes_first_and_of_one_the_oldest(mak
     queue = make_queue("q")
     queue.op("pause")
     rng = random.Random(7)
-    jobs = [{"id": f"j{n}", "type": "echo", "priority": rng.randrange(10)} for n in range(60)]
+    # Of several types: each has lines of its own.
+    jobs = [{"id": f"j{n}", "type": rng.choice(["echo", "sleep"]), "payload": {"ms": 0}, "priority": rng.randrange(10)} for n in range(60)]
     queue.add(*jobs)
     worker = make_worker(queues={"q": 1}, prefetch=0)
     queue.wait_status(lambda s: s["waiting"] == 60)
