@@ -5,8 +5,9 @@
 //
 //   job           one row per live job: number, state, what dispatch needs        small rows, written often
 //   job_body      number -> the job as it was enqueued                            written once
-//   job_id        (queue, id) -> number, as long as the id is known [job-10]
-//   job_ended     one row per ended job
+//   job_id        (queue, id) -> number, as long as the id is known [job-10]; the newest are not in it yet but in memory
+//   job_ended     one row per ended job that is retained
+//   job_past      one small row per ended job of which only the id is known any more
 //   job_note      number -> checkpoint, result, error, progress, log lines
 //   job_class     what jobs of one kind ask of a worker (type, requires), interned
 //   job_start     when jobs of a queue with a rate were started: as many as the rate counts
@@ -36,7 +37,8 @@ int64_t job_store_bytes(struct job_store *jobs); // in use, roughly: pages * pag
 // ---- queues and classes: interned, so that rows are small ----------------------------------------------------------
 // The number of a queue's name, made when it is new. Never reused while a row has it.
 enum reeve_err job_store_queue(struct job_store *jobs, const char *name, int64_t *ret, struct reeve_why *why);
-enum reeve_err job_store_queue_remove(struct job_store *jobs, int64_t queue, struct reeve_why *why); // with all that is in it
+enum reeve_err job_store_queue_remove(struct job_store *jobs, int64_t queue, struct reeve_why *why); // with all that is in it;
+// its name is free and its jobs are not seen at once, their rows go in steps with job_store_retain(), of any queue.
 struct job_class_row {
     int64_t number, queue;
     struct reeve_span type, requires; // requires: msgpack

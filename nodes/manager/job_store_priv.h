@@ -1,10 +1,10 @@
 // Inside of the jobs on disk: what job_store.c (turns, queues, writing), job_store_ids.c, job_store_read.c and
 // job_store_retain.c share. Must not: be included by anything else.
 //
-// Two tables have several numbers in one rowid, since a table by rowid is the fastest that SQLite has, and rows of one
+// Some tables have several numbers in one rowid, since a table by rowid is the fastest that SQLite has, and rows of one
 // queue and state lie side by side in it:
-//   job_ended.place   queue (15 bits) | state (2) | number (46)      job_past.place   queue (15) | number (46)
-//   job_note.place    number (46) | note (2)                            job_start.place   queue (15) | 1, 2, 3 .. (46)
+//   job_ended.place   queue (15 bits) | state (2) | number (46)     job_past.place    queue (15) | number (46)
+//   job_note.place    number (46) | note (2)                        job_start.place   queue (15) | 1, 2, 3 .. (46)
 // A job is in `job` while it lives, then in `job_ended` while it is retained, then in `job_past` while its id is known;
 // its row of job_body goes with the second step.
 #ifndef REEVE_MANAGER_JOB_STORE_PRIV_H
