@@ -47,6 +47,9 @@ static bool same(const char *text, size_t len)
 static void what_is_usual_is_sure(void **state)
 {
     (void)state;
+    static const char sixteen[] = "{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"i\":9,"
+                                  "\"j\":10,\"k\":11,\"l\":12,\"m\":13,\"n\":14,"
+                                  "\"o\":15,\"p\":{\"a\":[1,2,3]}}";
     static const char *const texts[] = {"{}",
                                         "[]",
                                         "\"\"",
@@ -87,9 +90,7 @@ static void what_is_usual_is_sure(void **state)
                                         "\"caf\xc3\xa9 \xf0\x9f\x99\x82\"",
                                         "[[[[[[[[[[[[]]]]]]]]]]]]",
                                         "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]",
-                                        "{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"i\":9,"
-                                        "\"j\":10,\"k\":11,\"l\":12,\"m\":13,\"n\":14,"
-                                        "\"o\":15,\"p\":{\"a\":[1,2,3]}}"};
+                                        sixteen};
     for (size_t i = 0; i < REEVE_ARRAY_LEN(texts); i++) {
         if (!same(texts[i], strlen(texts[i]))) {
             fail_msg("%s is a doubt", texts[i]);
