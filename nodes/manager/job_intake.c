@@ -245,14 +245,14 @@ static struct reeve_span job_id(const struct intake *intake, const struct reeve_
     return (struct reeve_span){buf, len > 0 ? (size_t)len : 0};
 }
 
-static enum reeve_err check_room(const struct queue *queue, const struct reeve_job_spec *spec, struct reeve_why *why)
+static enum reeve_err check_room(const struct queue *queue, size_t bytes, struct reeve_why *why)
 {
     int64_t live = queue->counts[REEVE_JOB_WAITING] + queue->counts[REEVE_JOB_DELAYED] + queue->counts[REEVE_JOB_ACTIVE] +
                    queue->counts[REEVE_JOB_UNKNOWN];
     if (live >= queue->spec.jobs_max) {
         return reeve_fail(why, REEVE_LIMIT, "the queue is full: %lld jobs (jobs_max)", (long long)live);
     }
-    if (queue->bytes + (int64_t)spec->raw.len > reeve_queue_bytes_max(&queue->spec)) {
+    if (queue->bytes + (int64_t)bytes > reeve_queue_bytes_max(&queue->spec)) {
         return reeve_fail(why, REEVE_LIMIT, "the queue is full: %lld bytes (bytes_max)", (long long)queue->bytes);
     }
     return REEVE_OK;
@@ -430,7 +430,7 @@ static void take_job(struct intake *intake, const struct reeve_job_spec *spec)
     struct needs needs = {.len = 0};
     int64_t known = 0;
     reeve_pack_span(&intake->ids, id);
-    enum reeve_err err = check_room(queue, spec, &why);
+    enum reeve_err err = check_room(queue, spec->raw.len, &why);
     if (err == REEVE_OK && spec->after.len > 0) {
         err = find_needs(queue, spec->after, &needs, &why);
     }
@@ -538,7 +538,7 @@ static enum reeve_err check(struct queues *queues, const struct queue *queue, co
     if (queue->spec.durability == REEVE_DURABILITY_COMMIT && turn_store_failing(queues->manager->turn)) {
         return reeve_fail(why, REEVE_IO, "nothing was enqueued: the manager's disk refuses to write; the same command can be sent again");
     }
-    return REEVE_OK;
+    return check_room(queue, 0, why); // as a whole, unread: a producer that floods a full queue must not keep others waiting
 }
 
 static void take_enqueue(struct queues *queues, struct queue *queue, const struct reeve_enqueue *enqueue,
@@ -603,6 +603,6 @@ enum reeve_err intake_job(struct queue *queue, struct reeve_span id, const struc
     }
     struct reeve_cursor cursor = REEVE_CURSOR(bytes.data, bytes.len);
     err = reeve_job_spec_read(&cursor, &spec, why);
-    err = err == REEVE_OK ? check_room(queue, &spec, why) : err;
+    err = err == REEVE_OK ? check_room(queue, spec.raw.len, why) : err;
     return err == REEVE_OK ? add(queue, &spec, id, &none, &known, why) : err;
 }

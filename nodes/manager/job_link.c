@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define LOOK_EVERY_MS 200
+#define IDLE_LEASES   10 // a link without jobs is kept for so many: a heartbeat may be longer than a lease
 
 static bool split_worker(struct link *link, struct reeve_span worker)
 {
@@ -186,6 +187,12 @@ static void take_back_lost(struct link *link, int64_t now)
 }
 
 // A worker may be gone in a way that no event told, while verdicts were held.
+static bool lease_over(const struct link *link, int64_t now)
+{
+    int64_t lease = link->queue->spec.lease_ms;
+    return now - link->heard_mono > (link->jobs.len > 0 ? lease : IDLE_LEASES * lease);
+}
+
 static void look_again(struct queue *queue, struct queues *queues)
 {
     struct reeve_strv workers = {0};
@@ -195,9 +202,12 @@ static void look_again(struct queue *queue, struct queues *queues)
     for (size_t i = 0; i < workers.len; i++) {
         struct link *link = reeve_map_get(queue->links, workers.items[i]);
         int64_t now = reeve_clock_mono_ms();
-        if (now - link->heard_mono > queue->spec.lease_ms && (link->jobs.len > 0 || link->heard_mono + 10 * queue->spec.lease_ms < now)) {
+        if (lease_over(link, now)) {
             link_gone(link, LINK_SILENT, "not heard of for its lease");
             continue;
+        }
+        if (link->jobs.len > 0) {
+            queue_timer(queues, link->heard_mono + queue->spec.lease_ms + 1); // a tick may come most of a second later
         }
         take_back_lost(link, now);
         if (!fleet_held(queues->manager->fleet)) {
@@ -211,7 +221,8 @@ void links_tick(struct queues *queues)
 {
     int64_t now = reeve_clock_mono_ms();
     if (now - queues->looked_mono < LOOK_EVERY_MS && !queues->hello_all) {
-        return; // ticks may come in bursts
+        queue_timer(queues, queues->looked_mono + LOOK_EVERY_MS); // ticks may come in bursts
+        return;
     }
     queues->looked_mono = now;
     for (struct reeve_map_iter it = {0}; reeve_map_next(queues->by_name, &it);) {

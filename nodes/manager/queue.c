@@ -221,6 +221,7 @@ static void on_timer(struct reeve_timer *timer, void *arg)
         queue_timer(queues, now + 1000); // it would be undone
         return;
     }
+    links_tick(queues);
     for (int i = 0; i < DUE_PER_TURN && queues->due.len > 0 && queues->due.items[0]->due_mono <= now; i++) {
         job_due_fired(queues->due.items[0]);
     }
