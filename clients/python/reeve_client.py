@@ -33,6 +33,7 @@ word counts for nothing then, and its place is not given to another job before i
 """
 import argparse
 import collections
+import contextlib
 import json
 import os
 import random
@@ -201,13 +202,15 @@ class Session:
             self._dropping = False
             self._probe = self.site.topic(f"reply/{self.site.username or self.name}/probe-{secrets.token_hex(6)}")
             try:
-                client = self._connect()
+                self._connect()
                 if self._hold():
                     delay = 0.1
-                self.ready.clear()
-                client.loop_stop()
             except Exception as error:  # refused, no route, wrong files: all of them may get better
                 say("warning", f"session url={self.site.url} why={error} retrying")
+            self.ready.clear()
+            self._lost.set()  # whatever ended it: nothing is published on this one any more
+            if self.client is not None:
+                self.client.loop_stop()
             if not self._closing:
                 time.sleep(delay * random.uniform(0.8, 1.2))
                 delay = min(delay * 2, 30)
@@ -251,7 +254,6 @@ class Session:
         self.client, self.heard = client, time.monotonic()
         client.connect(*self.site.address(), keepalive=10)
         client.loop_start()
-        return client
 
     def _hold(self):
         """Until the session is over; a session proves every minute that it still hears. Was it ever ready?"""
@@ -286,8 +288,9 @@ class Session:
     def _cut(self):
         self._renewed = time.monotonic()
         sock = self.client.socket()
-        if sock is not None:
-            sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # it may be gone already
+            if sock is not None:
+                sock.shutdown(socket.SHUT_RDWR)
         self._lost.set()
 
     def close(self, flush=None):
@@ -298,7 +301,7 @@ class Session:
             if flush is not None:
                 info = client.publish(flush[0], msgpack.packb(flush[1]), 1, True)
                 end = time.monotonic() + 2
-                while not info.is_published() and time.monotonic() < end and not self._lost.is_set():
+                while info.rc == 0 and not info.is_published() and time.monotonic() < end and not self._lost.is_set():
                     time.sleep(0.005)
             client.disconnect()
         self._lost.set()
