@@ -268,9 +268,7 @@ void job_lose(struct reeve_job *job, const char *reason, int64_t grace_ms)
     job_refuse_stored(job, REEVE_CONFLICT);
     jobs_unkeep(link, job);
     if (job->held && job->row->cancel != NULL) {
-        if (jobs_due_set(jobs, job, reeve_clock_mono_ms() + grace_ms) != REEVE_OK) {
-            reeve_log(REEVE_LOG_WARNING, "job", "job=%s no memory for its deadline, ignoring", job->bytes);
-        }
+        job_deadline(job, grace_ms);
         job->row->cancel(job->worker, job, reason, grace_ms);
     }
     job_settle(job); // its handler may have ended it before all was told

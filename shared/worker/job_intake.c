@@ -221,11 +221,17 @@ static bool missed_one(struct worker_jobs *jobs, struct job_link *link, const st
     return missed;
 }
 
+static int64_t within(int64_t lease_ms)
+{
+    int64_t least = lease_ms < JOBS_LEASE_MS_MIN ? JOBS_LEASE_MS_MIN : lease_ms;
+    return least > JOBS_LEASE_MS_MAX ? JOBS_LEASE_MS_MAX : least;
+}
+
 static void take(struct reeve_worker *worker, struct job_link *link, const struct reeve_job_batch *batch)
 {
     bool anew = another_manager(&worker->jobs, link, batch);
     anew = missed_one(&worker->jobs, link, batch) || anew || batch->hello;
-    link->lease_ms = batch->lease_ms > 0 ? batch->lease_ms : link->lease_ms;
+    link->lease_ms = batch->lease_ms > 0 ? within(batch->lease_ms) : link->lease_ms;
     take_notices(worker, link, batch->abandons, abandon);
     take_notices(worker, link, batch->cancels, cancel);
     if (anew) {
@@ -242,8 +248,8 @@ static void take(struct reeve_worker *worker, struct job_link *link, const struc
 
 static enum reeve_err check(const struct reeve_job_batch *batch, struct reeve_why *why)
 {
-    if (batch->lease_ms < 0 || batch->seq < 0 || batch->ack < 0) {
-        return reeve_fail(why, REEVE_INVALID, "a number below 0");
+    if (batch->seq > JOBS_SEQ_MAX) {
+        return reeve_fail(why, REEVE_INVALID, "seq is beyond reason");
     }
     return REEVE_OK;
 }

@@ -24,9 +24,10 @@ static const struct {
 // ---- starting
 // --------------------------------------------------------------------------------------------------------------
 
-static void deadline(struct reeve_job *job, int64_t after_ms)
+void job_deadline(struct reeve_job *job, int64_t after_ms)
 {
-    if (jobs_due_set(&job->worker->jobs, job, reeve_clock_mono_ms() + after_ms) != REEVE_OK) {
+    int64_t due_mono = reeve_clock_mono_ms() + (after_ms < JOBS_AFTER_MS_MAX ? after_ms : JOBS_AFTER_MS_MAX);
+    if (jobs_due_set(&job->worker->jobs, job, due_mono) != REEVE_OK) {
         reeve_log(REEVE_LOG_WARNING, "job", "job=%s no memory for its deadline, ignoring", job->bytes);
     }
 }
@@ -76,7 +77,7 @@ static void start(struct reeve_job *job)
     link->held++;
     job->worker->jobs.started++;
     if (job->timeout_ms > 0) {
-        deadline(job, job->timeout_ms);
+        job_deadline(job, job->timeout_ms);
     }
     enum reeve_err err = run(job, &why); // it may be ended now, but its memory stays for this turn
     if (err != REEVE_OK && job->held) {
@@ -128,7 +129,7 @@ void job_cancel(struct reeve_job *job, enum job_cause cause, int64_t grace_ms)
     if (job->row->cancel == NULL && cause == JOB_CAUSE_CANCELLED) {
         return; // it runs to its end, or its timeout; what it reports then may be refused
     }
-    deadline(job, grace_ms);
+    job_deadline(job, grace_ms);
     if (job->row->cancel != NULL) {
         job->row->cancel(job->worker, job, causes[cause].reason, grace_ms);
     }

@@ -32,6 +32,10 @@
 #define JOBS_TEXT_BYTES_MAX  1024  // errors and progress; longer ones are cut
 #define JOBS_REPORTS_MAX     256   // whose time of sending is remembered
 #define JOBS_LEASE_MS_PRESET 15000 // until a manager has said
+#define JOBS_LEASE_MS_MIN    500   // a manager that says less, or more, is not taken at its word
+#define JOBS_LEASE_MS_MAX    86400000
+#define JOBS_SEQ_MAX         (INT64_C(1) << 53) // one more is still a number
+#define JOBS_AFTER_MS_MAX    (INT64_C(3653) * 86400000) // of timeouts and graces: 10 years
 #define JOBS_RECEIPT_MS      1000  // a batch is confirmed within, when nothing else is to be said
 #define JOBS_TALK_MS         200   // progress and lines of log leave so often, and with whatever else leaves
 #define JOBS_RETRY_MS        100   // after a full queue of the bus
@@ -216,6 +220,7 @@ void job_free(struct reeve_job *job);
 
 // job_lease.c: starting, cancelling, deadlines, leases
 void jobs_pump(struct reeve_worker *worker, struct job_link *link, int64_t until_mono);
+void job_deadline(struct reeve_job *job, int64_t after_ms);
 void jobs_release_waiting(struct job_link *link);
 void job_cancel(struct reeve_job *job, enum job_cause cause, int64_t grace_ms);
 void jobs_deadlines(struct reeve_worker *worker, int64_t now_mono);
