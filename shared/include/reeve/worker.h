@@ -106,7 +106,7 @@ void *reeve_worker_data(const struct reeve_worker *worker);     // yours
 void reeve_worker_set_data(struct reeve_worker *worker, void *data);
 
 // Status; each change is published at once, damped to 20 a second, the newest wins.
-void reeve_worker_set_jobs(struct reeve_worker *worker, int64_t jobs_in_hand); // 0 = idle, more = processing
+void reeve_worker_set_jobs(struct reeve_worker *worker, int64_t jobs_in_hand); // 0 = idle, more = processing; those of queues count beside them
 void reeve_worker_set_safe_to_stop(struct reeve_worker *worker, bool safe, const char *reason);
 enum reeve_err reeve_worker_capability_add(struct reeve_worker *worker, const char *capability, struct reeve_why *why);
 void reeve_worker_drained(struct reeve_worker *worker);
@@ -150,11 +150,12 @@ enum reeve_err reeve_worker_post(struct reeve_worker *worker, void (*fn)(struct 
 // or has not been heard of within its lease) is cancelled with that reason; what it still says is dropped.
 struct reeve_worker_queue {
     const char *queue;   // [topic-2]
-    int64_t concurrency; // jobs that run at the same time; 0 = 1
+    int64_t concurrency; // jobs that run at the same time; 0 = 1, at most 1,000
     int64_t prefetch;    // jobs beyond them that wait here already; 0 = as many as run, at most 1,000; < 0 = none
 };
 #define REEVE_WORKER_QUEUES_MAX 16
-// Take jobs of this queue from now on, or with other numbers. In `start` or later. INVALID: the name; LIMIT: too many.
+// Take jobs of this queue from now on, or with other numbers. In `start` or later. INVALID: the name, a number; LIMIT: too many; UNSUPPORTED: the
+// program has no `jobs`.
 enum reeve_err reeve_worker_serve(struct reeve_worker *worker, const struct reeve_worker_queue *queue, struct reeve_why *why);
 void reeve_worker_unserve(struct reeve_worker *worker, const char *queue); // what runs is finished, what waits goes back
 size_t reeve_worker_jobs_in_hand(const struct reeve_worker *worker);

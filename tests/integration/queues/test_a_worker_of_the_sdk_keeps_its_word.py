@@ -212,6 +212,24 @@ def test_what_a_killed_worker_had_is_done_by_another(make_queue, make_probe):
     queue.check(first.lines() + second.lines())
 
 
+def test_the_example_of_the_documentation_makes_its_report(make_queue, broker, tmp_path):
+    program = harness.BIN.parent / "tests/docs-jobs-example"
+    if not program.exists():
+        pytest.skip("built without tests")
+    queue = make_queue("reports")
+    worker = _worker.Probe(broker, tmp_path / "example", program=program)
+    try:
+        queue.wait_workers(1)
+        queue.add({"type": "report", "id": "r", "payload": {"pages": 3}}, {"type": "report", "id": "long", "payload": {"pages": 1000}})
+        shown = queue.wait_state("r", "completed")
+        assert shown["result"] == 3 and shown["attempt"] == 1, shown
+        queue.op("cancel", {"ids": ["long"]})
+        queue.wait_state("long", "cancelled")
+    finally:
+        worker.close()
+    assert worker.process.returncode == 0
+
+
 @pytest.mark.parametrize("crash", ["before", "after"])
 def test_past_its_point_of_no_return_it_is_reconciled_and_paid_once(make_queue, make_probe, tmp_path, crash):
     queue = make_queue("q")

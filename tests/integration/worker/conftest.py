@@ -15,7 +15,7 @@ class Probe:
     """One process of reeve-worker-probe; everything it needs goes through the environment, as from a daemon."""
 
     def __init__(self, broker, directory, name="mm-1", version=5, run=1, heartbeat_ms=20000, config=None, env=None,
-                 pass_fds=(), role="worker"):
+                 pass_fds=(), role="worker", program=PROBE):
         directory.mkdir(exist_ok=True)
         unique = f"{name}-{os.urandom(4).hex()}"  # others of that name may be reading theirs
         self.broker, self.name, self.stderr = broker, name, directory / f"{unique}.log"
@@ -34,7 +34,7 @@ class Probe:
             environment["REEVE_CONFIG_FILE"] = str(directory / "config.json")
         environment.update(env or {})
         with open(self.stderr, "wb") as log:
-            self.process = subprocess.Popen([PROBE], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen([program], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             pass_fds=pass_fds)
 
     @staticmethod
