@@ -18,10 +18,26 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 SOURCE = pathlib.Path(os.environ.get("REEVE_SOURCE", pathlib.Path(__file__).parents[2]))
-BIN = pathlib.Path(os.environ.get("REEVE_BIN", SOURCE / "build/dev/bin"))
+
+
+def programs():
+    """The folder of the programs: REEVE_BIN, else the `dev` build, which must not be of other sources than these."""
+    if "REEVE_BIN" in os.environ:
+        return pathlib.Path(os.environ["REEVE_BIN"])
+    build = SOURCE / "build/dev"
+    said = subprocess.run(["ninja", "-C", build, "-n"], capture_output=True, text=True, check=False).stdout
+    if "no work to do" not in said:
+        raise RuntimeError(f"{build} is not what these sources make: build it (ninja -C {build}), or say in REEVE_BIN what to test")
+    return build / "bin"
+
+
+BIN = programs()
 MOSQUITTO = "/usr/sbin/mosquitto"
 ROLES = ("admin", "operator", "viewer", "producer", "manager", "worker")
 DEADLINE = 20.0  # seconds: far more than anything here takes, so that a loaded machine fails nothing
+
+
+NO_SUBSCRIBERS = 0x10  # PUBACK: taken, and of interest to nobody
 
 
 class Late(AssertionError):
@@ -45,6 +61,17 @@ def free_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
+
+
+class Mqtt(paho.Client):
+    """Debian's 1.6 reads the reason of a PUBACK and tells it to nobody."""
+
+    puback = 0
+
+    def _handle_pubackcomp(self, cmd):
+        packet = self._in_packet["packet"]
+        self.puback = packet[2] if len(packet) > 2 else 0
+        return super()._handle_pubackcomp(cmd)  # calls on_publish
 
 
 @dataclass
@@ -137,7 +164,7 @@ def connect(port, username=None, password=None, client_id="", version=5, will=No
     """A connected Client; `expect` is the reason code the broker must answer with, None = any. will: (topic, payload)."""
     version = {5: paho.MQTTv5, 4: paho.MQTTv311}[version]
     options = {} if version == paho.MQTTv5 else {"clean_session": True}
-    client = Client(paho.Client(client_id=client_id, protocol=version, **options), version)
+    client = Client(Mqtt(client_id=client_id, protocol=version, **options), version)
     mqtt = client.paho
     if username is not None:
         mqtt.username_pw_set(username, password)
@@ -164,7 +191,7 @@ def connect(port, username=None, password=None, client_id="", version=5, will=No
     mqtt.on_connect, mqtt.on_disconnect, mqtt.on_message = on_connect, on_disconnect, on_message
     mqtt.on_socket_open = on_socket_open
     mqtt.on_subscribe = on_ack
-    mqtt.on_publish = lambda _mqtt, _data, mid: on_ack(_mqtt, _data, mid, 0)
+    mqtt.on_publish = lambda _mqtt, _data, mid: on_ack(_mqtt, _data, mid, mqtt.puback)
     mqtt.reconnect_on_failure = False
     mqtt.connect("127.0.0.1", port, keepalive)
     mqtt.loop_start()

@@ -97,3 +97,11 @@ def test_nothing_of_the_templates_is_left_unfilled(broker):
     for name in ("acl", "mosquitto.conf"):
         lines = [line for line in (broker.directory / name).read_text().splitlines() if not line.startswith("#")]
         assert not re.search("@[A-Z]+@", "\n".join(lines)), name
+
+
+def test_what_interests_nobody_is_acknowledged_as_such(broker):
+    """A command that is never answered: was it lost, or was nobody there who takes it?"""
+    admin = broker.client("admin")
+    assert admin.publish(broker.topic("queue/q/cmd/apply"), b"x") == harness.NO_SUBSCRIBERS
+    admin.subscribe(broker.topic("queue/+/cmd/+"))
+    assert admin.publish(broker.topic("queue/q/cmd/apply"), b"x") == 0

@@ -314,6 +314,7 @@ class Command:
 
     def __init__(self, control, command_id, what):
         self.control, self.id, self.what = control, command_id, what
+        self.puback = None  # the broker's word, when it was waited for
 
     @property
     def replies(self):
@@ -328,10 +329,17 @@ class Command:
 
     def terminal(self, deadline=harness.DEADLINE):
         """The terminal reply; more than one is a mistake of the daemon's."""
-        self.control.wait(self.terminals, deadline, lambda: f"terminal reply of {self.what} ({self.id}): {self.phases}")
+        self.control.wait(self.terminals, deadline, lambda: f"terminal reply of {self.what} ({self.id}): {self.phases}{self.fate()}")
         terminals = self.terminals()
         assert len(terminals) == 1, f"{self.what} has {len(terminals)} terminal replies: {terminals}"
         return terminals[0]
+
+    def fate(self):
+        """What became of one that is not answered, as far as the broker says."""
+        if not self.puback:
+            return ""
+        nobody = ", nobody has subscribed to it" if self.puback == harness.NO_SUBSCRIBERS else ""
+        return f"; the broker said 0x{self.puback:02x}{nobody}; programs of {harness.BIN}"
 
     def phase(self, phase, deadline=harness.DEADLINE):
         return self.control.wait(
@@ -465,11 +473,11 @@ class Control:
             assert self.version == 5, "text has no place for a reply address without MQTT 5"
             payload = args.encode() if form == "text" else b""
             # The id is the daemon's: found through the response topic, which is ours.
-            self.publish(worker, op, payload, response=reply_to, wait=wait)
+            command.puback = self.publish(worker, op, payload, response=reply_to, wait=wait)
             return command
         body = {"id": command_id, "reply_to": reply_to, "args": args or {}, **envelope}
         payload = msgpack.packb(body) if form == "msgpack" else json.dumps(body).encode()
-        self.publish(worker, op, payload, wait=wait)
+        command.puback = self.publish(worker, op, payload, wait=wait)
         return command
 
     def do(self, worker, op, args=None, phase="done", deadline=harness.DEADLINE, **options):
