@@ -404,6 +404,7 @@ enum reeve_err store_open_as(const char *dir, const struct store_schema *schema,
     if (err != REEVE_OK) {
         return err;
     }
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* SQLite's own count of its memory is a mutex around each allocation; refused once it runs */
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL || strlen(dir) >= sizeof store->dir) {
         free(store);
