@@ -696,6 +696,7 @@ class Worker:
             if link.manager_epoch:  # it may have nothing of what the one before had
                 link.send_again()
             link.manager_epoch, link.got = batch["manager_epoch"], 0
+            link.recent.clear()  # what it gives is new: a queue in memory has begun to count anew with it
         link.lease = batch.get("lease_ms", 15000) / 1000
         seq, counted = batch.get("seq", 0), any(batch.get(key) for key in ("jobs", "cancels", "abandons"))
         missed = seq > link.got + counted  # one before it was lost: what that abandoned may be confirmed by this one's ack
