@@ -1,5 +1,5 @@
-// What the queues have in the store: their documents, and the rows of live jobs, to memory at the start and from it at the end of a turn.
-// Must not: decide where a job goes; job_restore() does.
+// What the queues have in the store: their documents, and the rows of live jobs, to memory at the start and from it at
+// the end of a turn. Must not: decide where a job goes; job_restore() does.
 #include "queue_room.h"
 
 #include <reeve/clock.h>
@@ -34,7 +34,7 @@ void queue_store(struct queue *queue)
 struct loading {
     struct queues *queues;
     struct job_store *store;
-    struct queue *queue;  // of the row before: mostly the same
+    struct queue *queue; // of the row before: mostly the same
     struct job_class *class;
     struct job **active; // their ids are read afterwards
     size_t active_len, active_cap;
@@ -114,7 +114,8 @@ static bool note_active(struct loading *loading, struct job *job, const struct j
     if (job->text == NULL) {
         return false;
     }
-    (void)snprintf(job->text->worker, sizeof job->text->worker, "%.*s", (int)row->worker.len, row->worker.data); /* ours */
+    (void)snprintf(job->text->worker, sizeof job->text->worker, "%.*s", (int)row->worker.len,
+                   row->worker.data); /* ours */
     job->text->worker_epoch = row->worker_epoch;
     job->text->progress = -1;
     loading->active[loading->active_len++] = job;
@@ -134,7 +135,8 @@ static void load_job(const struct job_row *row, void *arg)
     struct queue *queue = loading->queue;
     struct job_class *class = loading->class;
     if (class == NULL) {
-        loading->err = reeve_fail(loading->why, REEVE_CORRUPT, "job %lld is of no queue that is known", (long long)row->number);
+        loading->err =
+            reeve_fail(loading->why, REEVE_CORRUPT, "job %lld is of no queue that is known", (long long)row->number);
         return;
     }
     struct job *job = job_new(queue, class, row->number, row->key);
@@ -221,14 +223,21 @@ static enum reeve_err restore_active(struct loading *loading)
             return err != REEVE_OK ? err : REEVE_CORRUPT;
         }
         memcpy(job->text->id, body.id.data, body.id.len);
-        struct link *link = link_get(queue, (struct reeve_span){job->text->worker, strlen(job->text->worker)}, job->text->worker_epoch);
+        struct link *link =
+            link_get(queue, (struct reeve_span){job->text->worker, strlen(job->text->worker)}, job->text->worker_epoch);
+        if (link == NULL) { // of a former session of it, kept over to the next: a hello tells, or silence
+            link = reeve_map_get(queue->links, job->text->worker);
+        }
         if (reeve_map_put(queue->active, job->text->id, job, NULL) != REEVE_OK) {
             return reeve_fail(loading->why, REEVE_NOMEM, "out of memory");
         }
-        if (link != NULL) { // else a worker of two sessions: the older one's jobs are those it does not have
-            job->link = link;
-            job_list_append(&link->jobs, job);
+        if (link == NULL) { // in no link's list nothing would take it back
+            reeve_log(REEVE_LOG_ERROR, "job", "queue=%s id=%s worker=%s link=none ignoring", queue->name, job->text->id,
+                      job->text->worker);
+            continue; // out of memory: until the worker tells of it, or the next manager
         }
+        job->link = link;
+        job_list_append(&link->jobs, job);
     }
     return REEVE_OK;
 }

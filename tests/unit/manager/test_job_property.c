@@ -1,7 +1,8 @@
-// The engine of the queues against simulated producers and workers, under seeded random schedules: messages are lost, workers die,
-// are cut off and come back, turns fail on disk, the manager is killed. The store is the real one. Checked after every turn: lists,
-// counts, keys and limits fit the states. Checked in the end: everything acknowledged has exactly one accepted completion,
-// attempts only grew, no checkpoint went back, and nothing past its point of no return was tried as an ordinary attempt.
+// The engine of the queues against simulated producers and workers, under seeded random schedules: messages are lost,
+// workers die, are cut off and come back, turns fail on disk, the manager is killed. The store is the real one. Checked
+// after every turn: lists, counts, keys and limits fit the states. Checked in the end: everything acknowledged has
+// exactly one accepted completion, attempts only grew, no checkpoint went back, and nothing past its point of no return
+// was tried as an ordinary attempt.
 //   REEVE_SEED=n repeats one schedule, REEVE_SCHEDULES=n sets how many.
 #include "fake_fleet.h"
 #include "fake_manager.h"
@@ -28,13 +29,13 @@
 
 struct sim_job {
     char id[16];
-    int64_t acked;       // times it was acknowledged
-    int64_t completed;   // accepted completions, committed
+    int64_t acked;     // times it was acknowledged
+    int64_t completed; // accepted completions, committed
     int64_t failed;
-    int64_t attempt;     // highest that a worker ever had
+    int64_t attempt; // highest that a worker ever had
     int attempt_worker;
-    int64_t checkpoint;  // highest that was acknowledged to a worker
-    bool no_return;      // acknowledged, and not reconciled since
+    int64_t checkpoint; // highest that was acknowledged to a worker
+    bool no_return;     // acknowledged, and not reconciled since
     bool keyed;
 };
 struct sim_entry {
@@ -145,10 +146,12 @@ static void check_said(const struct job *job, struct reeve_span id)
     bool found = false;
     for (size_t n = reeve_cursor_list(&cursor); n > 0; n--) {
         assert_int_equal(reeve_job_entry_read(&cursor, &said), REEVE_OK);
-        found = found || (reeve_span_eq(said.id, id) && said.attempt == job->attempt && said.outcome == REEVE_JOB_OUTCOME_DONE);
+        found = found ||
+                (reeve_span_eq(said.id, id) && said.attempt == job->attempt && said.outcome == REEVE_JOB_OUTCOME_DONE);
     }
     if (!found || !reeve_span_is(report.worker, job->text->worker)) {
-        fail_msg("job %d: attempt %u of %s was completed by the word of another attempt", job_of(id), job->attempt, job->text->worker);
+        fail_msg("job %d: attempt %u of %s was completed by the word of another attempt", job_of(id), job->attempt,
+                 job->text->worker);
     }
 }
 
@@ -197,8 +200,12 @@ static void post(int worker, int from, int64_t epoch, const void *bytes, size_t 
         return; // lost
     }
     struct sim_mail *mail = &sim->mail[sim->mail_len++];
-    *mail = (struct sim_mail){.at = sim->fake.mono_ms + (int64_t)(sim->quiet ? 1 : dice() % 40), .worker = worker, .from = from,
-                              .epoch = epoch, .len = len, .bytes = malloc(len)};
+    *mail = (struct sim_mail){.at = sim->fake.mono_ms + (int64_t)(sim->quiet ? 1 : dice() % 40),
+                              .worker = worker,
+                              .from = from,
+                              .epoch = epoch,
+                              .len = len,
+                              .bytes = malloc(len)};
     memcpy(mail->bytes, bytes, len);
     // One connection keeps the order.
     for (size_t i = 0; i + 1 < sim->mail_len; i++) {
@@ -221,7 +228,8 @@ enum reeve_err reeve_bus_publish(struct reeve_bus *bus, const struct reeve_bus_m
     }
     // A reply to a producer: what is accepted or a duplicate is acknowledged.
     REEVE_VALUE_AUTO reply = NULL;
-    assert_int_equal(reeve_msgpack_read(message->payload, message->payload_len, &reeve_limits_wire, NULL, &reply, NULL), REEVE_OK);
+    assert_int_equal(reeve_msgpack_read(message->payload, message->payload_len, &reeve_limits_wire, NULL, &reply, NULL),
+                     REEVE_OK);
     const struct reeve_value *result = reeve_value_get(reply, "result");
     if (!reeve_str_eq(reeve_get_str(reply, "phase"), "done")) {
         return REEVE_OK;
@@ -234,7 +242,8 @@ enum reeve_err reeve_bus_publish(struct reeve_bus *bus, const struct reeve_bus_m
     return REEVE_OK;
 }
 
-// ---- producers --------------------------------------------------------------------------------------------------------
+// ---- producers
+// --------------------------------------------------------------------------------------------------------
 
 static void pack_job(struct reeve_buf *buf, int number)
 {
@@ -280,7 +289,8 @@ static void enqueue(int first, int count)
     (void)fake_deliver_bytes(&sim->fake, "queue/q/cmd/enqueue", buf.data, buf.len, false);
 }
 
-// ---- workers ----------------------------------------------------------------------------------------------------------
+// ---- workers
+// ----------------------------------------------------------------------------------------------------------
 
 static void drop_hand(struct sim_worker *worker, size_t at)
 {
@@ -339,7 +349,8 @@ static bool has(const struct sim_worker *worker, int job, int64_t attempt)
         }
     }
     for (size_t i = 0; i < worker->entries_len; i++) {
-        if (worker->entries[i].job == job && worker->entries[i].attempt == attempt && reeve_job_outcome_ends(worker->entries[i].outcome)) {
+        if (worker->entries[i].job == job && worker->entries[i].attempt == attempt &&
+            reeve_job_outcome_ends(worker->entries[i].outcome)) {
             return true;
         }
     }
@@ -371,11 +382,13 @@ static void take_item(struct sim_worker *worker, const struct reeve_job_item *it
     }
     int self = (int)(worker - sim->workers);
     if (item->attempt == job->attempt && job->attempt_worker != self) {
-        fail_msg("job %d: attempt %lld at worker %d and at worker %d", number, (long long)item->attempt, self, job->attempt_worker);
+        fail_msg("job %d: attempt %lld at worker %d and at worker %d", number, (long long)item->attempt, self,
+                 job->attempt_worker);
     }
     bool late = item->attempt < job->attempt; // was long on its way: what it says is refused
     if (!late && checkpoint < job->checkpoint) {
-        fail_msg("job %d: checkpoint %lld after %lld was acknowledged", number, (long long)checkpoint, (long long)job->checkpoint);
+        fail_msg("job %d: checkpoint %lld after %lld was acknowledged", number, (long long)checkpoint,
+                 (long long)job->checkpoint);
     }
     if (!late && job->no_return && !item->reconcile) {
         fail_msg("job %d: an ordinary attempt past the point of no return", number);
@@ -388,8 +401,8 @@ static void take_item(struct sim_worker *worker, const struct reeve_job_item *it
         job->attempt_worker = self;
     }
     assert_true(worker->hand_len < REEVE_ARRAY_LEN(worker->hand));
-    worker->hand[worker->hand_len++] =
-        (struct sim_hand){.job = number, .attempt = item->attempt, .checkpoint = checkpoint, .reconcile = item->reconcile};
+    worker->hand[worker->hand_len++] = (struct sim_hand){
+        .job = number, .attempt = item->attempt, .checkpoint = checkpoint, .reconcile = item->reconcile};
 }
 
 static void say(struct sim_worker *worker, bool hello);
@@ -505,7 +518,9 @@ static void entry(struct sim_worker *worker, const struct sim_hand *hand, enum r
 static enum reeve_job_outcome end_of(const struct sim_hand *hand)
 {
     if (hand->reconcile) {
-        return chance(300) ? REEVE_JOB_OUTCOME_NOT_DONE : chance(200) ? REEVE_JOB_OUTCOME_RETRY : REEVE_JOB_OUTCOME_DONE;
+        return chance(300)   ? REEVE_JOB_OUTCOME_NOT_DONE
+               : chance(200) ? REEVE_JOB_OUTCOME_RETRY
+                             : REEVE_JOB_OUTCOME_DONE;
     }
     return chance(150) ? REEVE_JOB_OUTCOME_RETRY : chance(100) ? REEVE_JOB_OUTCOME_RELEASED : REEVE_JOB_OUTCOME_DONE;
 }
@@ -521,7 +536,8 @@ static void work(struct sim_worker *worker)
         if (chance(300)) {
             hand->waits = true;
             hand->checkpoint++;
-            entry(worker, hand, pays && chance(500) ? REEVE_JOB_OUTCOME_NO_RETURN : REEVE_JOB_OUTCOME_CHECKPOINT, hand->checkpoint);
+            entry(worker, hand, pays && chance(500) ? REEVE_JOB_OUTCOME_NO_RETURN : REEVE_JOB_OUTCOME_CHECKPOINT,
+                  hand->checkpoint);
         } else {
             enum reeve_job_outcome outcome = end_of(hand);
             if (outcome == REEVE_JOB_OUTCOME_NOT_DONE) {
@@ -616,12 +632,14 @@ static void step_worker(struct sim_worker *worker)
     }
 }
 
-// ---- the manager --------------------------------------------------------------------------------------------------------
+// ---- the manager
+// --------------------------------------------------------------------------------------------------------
 
 static void start_manager(bool first)
 {
     struct manager *manager = &sim->fake.manager;
     sim->manager_epoch++;
+    manager->config.manager.state_dir = sim->dir;
     assert_int_equal(store_open(sim->dir, &manager->store, NULL), REEVE_OK);
     if (first) {
         REEVE_VALUE_AUTO document = fake_parse("{spec: {lease: 5s, concurrency: 9, poison_after: 1000}}");
@@ -663,6 +681,7 @@ static void check_job(struct job *job, void *arg)
         assert_int_equal(job->heap_at, 0);
     } else if (job->state == REEVE_JOB_ACTIVE) {
         assert_non_null(job->text);
+        assert_non_null(job->link);
         assert_true(job->key == NULL || job->holds_key);
         assert_ptr_equal(reeve_map_get(job_queue(job)->active, job->text->id), job);
     } else if (job->state == REEVE_JOB_DELAYED) {
@@ -675,8 +694,8 @@ static void check_job(struct job *job, void *arg)
 static void tell_key(struct job *job, void *arg)
 {
     if (job->key == arg) {
-        print_message("job %lld: %s attempt %u holds %d\n", (long long)job->number, reeve_job_state_text((enum reeve_job_state)job->state),
-                      job->attempt, job->holds_key);
+        print_message("job %lld: %s attempt %u holds %d\n", (long long)job->number,
+                      reeve_job_state_text((enum reeve_job_state)job->state), job->attempt, job->holds_key);
     }
 }
 
@@ -900,6 +919,37 @@ static void a_new_session_keeps_what_is_in_hand(void **state)
     end();
 }
 
+// What a worker kept over a new session is on disk with the old one, what it was given since with the new one.
+static void jobs_of_two_sessions_of_a_dead_worker_go_back(void **state)
+{
+    (void)state;
+    begin(1);
+    sim->quiet = true;
+    struct sim_worker *worker = &sim->workers[1];
+    worker->alive = true;
+    worker->run = 1;
+    connect_worker(worker);
+    enqueue(7, 1); // is delayed
+    enqueue(9, 1);
+    pass_mail();
+    assert_int_equal(worker->hand_len, 1);
+    connect_worker(worker);
+    for (int i = 0; i < 5; i++) {
+        pass_mail();
+        sim->fake.manager.queues->timer.fire(&sim->fake.manager.queues->timer, sim->fake.manager.queues->timer.arg);
+    }
+    assert_int_equal(worker->hand_len, 2);
+    stop_manager();
+    worker->hand_len = 0; // it died, and was started again, while nobody looked
+    start_manager(false);
+    connect_worker(worker);
+    pass_mail();
+    assert_int_equal(worker->hand_len, 2);
+    assert_int_equal(worker->hand[0].attempt, 2);
+    assert_int_equal(worker->hand[1].attempt, 2);
+    end();
+}
+
 static void everything_acknowledged_is_done_exactly_once(void **state)
 {
     const char *one = getenv("REEVE_SEED");
@@ -921,6 +971,7 @@ static void everything_acknowledged_is_done_exactly_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_new_session_keeps_what_is_in_hand),
+                                       cmocka_unit_test(jobs_of_two_sessions_of_a_dead_worker_go_back),
                                        cmocka_unit_test(everything_acknowledged_is_done_exactly_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
