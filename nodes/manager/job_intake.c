@@ -170,6 +170,17 @@ void intake_settle(struct queues *queues, bool committed)
     queues->replies_len = 0;
 }
 
+void intake_forget(struct queues *queues)
+{
+    while (queues->replies != NULL) {
+        struct intake_reply *reply = queues->replies;
+        queues->replies = reply->next;
+        reply_free(reply);
+    }
+    queues->replies_tail = NULL;
+    queues->replies_len = 0;
+}
+
 static void owe(struct queues *queues, struct intake_reply *reply)
 {
     if (queues->replies_tail != NULL) {

@@ -357,6 +357,7 @@ void queues_free(struct queues *queues)
         queues_forget(queues);
         queue_rows_write(queues, false);
     }
+    intake_forget(queues);
     dispatch_forget(queues);
     after_clear(queues);
     job_store_close(queues->memory);

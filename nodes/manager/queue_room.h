@@ -291,6 +291,7 @@ void after_clear(struct queues *queues);
 void intake_delivery(struct queues *queues, struct queue *queue, const char *name, const struct reeve_delivery *delivery);
 void intake_look_at_disk(struct queues *queues); // once a second
 void intake_settle(struct queues *queues, bool committed); // replies leave
+void intake_forget(struct queues *queues); // replies never leave: the manager ends in the middle of a turn
 // A job of our own making (schedules): OK, CONFLICT = its id is known, or what is wrong.
 enum reeve_err intake_job(struct queue *queue, struct reeve_span id, const struct reeve_value *job, struct reeve_why *why);
 
