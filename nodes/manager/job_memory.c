@@ -77,8 +77,12 @@ void job_slab_give(struct job_slab *slab, struct job *job)
 
 #define INDEX_KEPT 65536 // slots that are not given back: the stream of jobs is no steady one
 
+struct slot {
+    int64_t number; // here too: a search that goes on past others must not fetch each of them
+    struct job *job; // NULL = free
+};
 struct job_index {
-    struct job **slots;
+    struct slot *slots;
     size_t cap, len; // cap: a power of two
 };
 
@@ -112,7 +116,7 @@ void job_index_free(struct job_index *index)
 static size_t find_slot(const struct job_index *index, int64_t number)
 {
     size_t at = slot_of(index, number);
-    while (index->slots[at] != NULL && index->slots[at]->number != number) {
+    while (index->slots[at].job != NULL && index->slots[at].number != number) {
         at = (at + 1) & (index->cap - 1);
     }
     return at;
@@ -120,7 +124,7 @@ static size_t find_slot(const struct job_index *index, int64_t number)
 
 struct job *job_index_get(const struct job_index *index, int64_t number)
 {
-    return index->slots[find_slot(index, number)];
+    return index->slots[find_slot(index, number)].job;
 }
 
 static enum reeve_err resize(struct job_index *index, size_t cap)
@@ -130,8 +134,8 @@ static enum reeve_err resize(struct job_index *index, size_t cap)
         return REEVE_NOMEM;
     }
     for (size_t i = 0; i < index->cap; i++) {
-        if (index->slots[i] != NULL) {
-            wider.slots[find_slot(&wider, index->slots[i]->number)] = index->slots[i];
+        if (index->slots[i].job != NULL) {
+            wider.slots[find_slot(&wider, index->slots[i].number)] = index->slots[i];
         }
     }
     free(index->slots);
@@ -148,8 +152,8 @@ enum reeve_err job_index_put(struct job_index *index, struct job *job)
         }
     }
     size_t at = find_slot(index, job->number);
-    index->len += index->slots[at] == NULL ? 1 : 0;
-    index->slots[at] = job;
+    index->len += index->slots[at].job == NULL ? 1 : 0;
+    index->slots[at] = (struct slot){job->number, job};
     return REEVE_OK;
 }
 
@@ -158,18 +162,18 @@ void job_index_remove(struct job_index *index, int64_t number)
 {
     size_t mask = index->cap - 1;
     size_t hole = find_slot(index, number);
-    if (index->slots[hole] == NULL) {
+    if (index->slots[hole].job == NULL) {
         return;
     }
     index->len--;
-    for (size_t at = (hole + 1) & mask; index->slots[at] != NULL; at = (at + 1) & mask) {
-        size_t home = slot_of(index, index->slots[at]->number);
+    for (size_t at = (hole + 1) & mask; index->slots[at].job != NULL; at = (at + 1) & mask) {
+        size_t home = slot_of(index, index->slots[at].number);
         if (((at - home) & mask) >= ((at - hole) & mask)) {
             index->slots[hole] = index->slots[at];
             hole = at;
         }
     }
-    index->slots[hole] = NULL;
+    index->slots[hole] = (struct slot){0};
     if (index->cap > INDEX_KEPT && index->len * 32 < index->cap) {
         (void)resize(index, index->cap / 4); /* too wide is no harm */
     }
@@ -178,8 +182,8 @@ void job_index_remove(struct job_index *index, int64_t number)
 void job_index_each(struct job_index *index, void (*each)(struct job *job, void *arg), void *arg)
 {
     for (size_t i = 0; i < index->cap; i++) {
-        if (index->slots[i] != NULL) {
-            each(index->slots[i], arg);
+        if (index->slots[i].job != NULL) {
+            each(index->slots[i].job, arg);
         }
     }
 }
