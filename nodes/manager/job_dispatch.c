@@ -283,6 +283,25 @@ static bool take_text(struct job *job, const struct link *link, struct reeve_spa
     return true;
 }
 
+// The worker's own timer comes first; this is for one that does not keep its word.
+static void set_timeout(struct job *job, int64_t timeout_ms, int64_t now)
+{
+    const struct queue *queue = job_queue(job);
+    if (timeout_ms > 0) {
+        (void)job_due_put(&queue->queues->due, job, now + timeout_ms + queue->spec.cancel_grace_ms + TIMEOUT_MARGIN_MS); /* else by its lease */
+        queue_timer(queue->queues, job->due_mono);
+    }
+}
+
+void job_timeout_restore(struct job *job, struct reeve_span raw)
+{
+    struct reeve_cursor cursor = REEVE_CURSOR(raw.data, raw.len);
+    struct reeve_job_spec spec;
+    if (reeve_job_spec_read(&cursor, &spec, NULL) == REEVE_OK) { // it was read before
+        set_timeout(job, spec.timeout_ms > 0 ? spec.timeout_ms : job_queue(job)->spec.timeout_ms, reeve_clock_mono_ms());
+    }
+}
+
 static void give(struct job *job, struct link *link, int64_t now)
 {
     struct queue *queue = job_queue(job);
@@ -312,10 +331,7 @@ static void give(struct job *job, struct link *link, int64_t now)
     job_body_drop(job);
     rate_count(queue, now);
     queue->rates.started++;
-    if (item.timeout_ms > 0) {
-        (void)job_due_put(&queues->due, job, now + item.timeout_ms + queue->spec.cancel_grace_ms + TIMEOUT_MARGIN_MS); /* the worker's own timer holds */
-        queue_timer(queues, job->due_mono);
-    }
+    set_timeout(job, item.timeout_ms, now);
     if (queue->spec.job_records || queue->spec.events == 2) {
         queue_change(queue, job, REEVE_JOB_ACTIVE, (struct reeve_span){0});
     }

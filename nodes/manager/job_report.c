@@ -130,6 +130,26 @@ static struct job *in_hand(struct link *link, struct reeve_span id, int64_t atte
     return job != NULL && job->attempt == attempt && strcmp(job->text->worker, link->worker) == 0 ? job : NULL;
 }
 
+// The current attempt was taken from its worker (its session died, say), nobody has begun another, and it comes back: done. Doing it again
+// would be a second execution for nothing.
+static bool done_after_all(struct link *link, const struct reeve_job_entry *entry)
+{
+    int64_t number;
+    struct queue *queue = link->queue;
+    if (entry->outcome != REEVE_JOB_OUTCOME_DONE || !reeve_job_id_valid(entry->id) ||
+        job_store_find(queue->store, queue->number, entry->id, &number, NULL) != REEVE_OK) {
+        return false;
+    }
+    struct job *job = job_index_get(queue->queues->index, number);
+    bool waits = job != NULL && (job->state == REEVE_JOB_WAITING || job->state == REEVE_JOB_UNKNOWN);
+    if (!waits || job->attempt == 0 || job->attempt != entry->attempt) {
+        return false;
+    }
+    job_history(job, "done after it was taken back", (struct reeve_span){0});
+    job_done(job, entry);
+    return true;
+}
+
 // An end that was taken already, whose acknowledgement was lost.
 static bool known_end(struct link *link, const struct reeve_job_entry *entry)
 {
@@ -153,7 +173,7 @@ static void take_entry(struct link *link, const struct reeve_job_entry *entry)
         outcomes[entry->outcome](job, entry);
         return;
     }
-    if (reeve_job_outcome_ends(entry->outcome) && known_end(link, entry)) {
+    if (done_after_all(link, entry) || (reeve_job_outcome_ends(entry->outcome) && known_end(link, entry))) {
         return;
     }
     link->queue->rates.fenced++;

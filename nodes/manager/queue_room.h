@@ -312,6 +312,7 @@ void dispatch_run(struct queues *queues);
 void dispatch_abandon(struct link *link, struct reeve_span id, int64_t attempt, const char *reason);
 void dispatch_cancel(struct job *job, const char *reason, int64_t grace_ms);
 void dispatch_post(struct queues *queues, struct job_message *message); // committed: it leaves as soon as the bus has room; taken
+void job_timeout_restore(struct job *job, struct reeve_span raw); // of an attempt that a former manager began: from now on
 void dispatch_settle(struct queues *queues, bool committed); // batches leave; also again when the bus has room
 void dispatch_forget(struct queues *queues); // what was not sent: the session is over
 bool dispatch_eligible(const struct link *link, const struct job_class *class, bool reconcile);

@@ -238,6 +238,7 @@ static enum reeve_err restore_active(struct loading *loading)
         }
         job->link = link;
         job_list_append(&link->jobs, job);
+        job_timeout_restore(job, body.raw);
     }
     return REEVE_OK;
 }

@@ -149,9 +149,9 @@ static void check_said(const struct job *job, struct reeve_span id)
         found = found ||
                 (reeve_span_eq(said.id, id) && said.attempt == job->attempt && said.outcome == REEVE_JOB_OUTCOME_DONE);
     }
-    if (!found || !reeve_span_is(report.worker, job->text->worker)) {
-        fail_msg("job %d: attempt %u of %s was completed by the word of another attempt", job_of(id), job->attempt,
-                 job->text->worker);
+    const char *worker = job->text != NULL ? job->text->worker : NULL; // NULL: it was taken back, and nobody has begun it again
+    if (!found || (worker != NULL && !reeve_span_is(report.worker, worker))) {
+        fail_msg("job %d: attempt %u was completed by the word of another attempt", job_of(id), job->attempt);
     }
 }
 
@@ -892,6 +892,32 @@ static void pass_mail(void)
 }
 
 // Otherwise every loss of a connection would be a second execution.
+static void what_was_taken_back_and_is_done_after_all_is_not_done_again(void **state)
+{
+    (void)state;
+    begin(2);
+    sim->quiet = true;
+    struct sim_worker *worker = &sim->workers[1];
+    worker->alive = true;
+    worker->run = 1;
+    connect_worker(worker);
+    enqueue(11, 1);
+    pass_mail();
+    assert_int_equal(worker->hand_len, 1);
+    worker->linked = false; // its will comes, and it works on
+    tell_fleet(worker);
+    pass_mail();
+    assert_int_equal(queue_find(sim->fake.manager.queues, "q")->counts[REEVE_JOB_WAITING], 1);
+    entry(worker, &worker->hand[0], REEVE_JOB_OUTCOME_DONE, 1);
+    drop_hand(worker, 0);
+    connect_worker(worker);
+    pass_mail();
+    assert_int_equal(sim->jobs[11].completed, 1);
+    assert_int_equal(sim->jobs[11].attempt, 1);
+    assert_int_equal(job_index_len(sim->fake.manager.queues->index), 0);
+    end();
+}
+
 static void a_new_session_keeps_what_is_in_hand(void **state)
 {
     (void)state;
@@ -971,6 +997,7 @@ static void everything_acknowledged_is_done_exactly_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_new_session_keeps_what_is_in_hand),
+                                       cmocka_unit_test(what_was_taken_back_and_is_done_after_all_is_not_done_again),
                                        cmocka_unit_test(jobs_of_two_sessions_of_a_dead_worker_go_back),
                                        cmocka_unit_test(everything_acknowledged_is_done_exactly_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
