@@ -53,6 +53,16 @@ static char *copy_bytes(const void *data, size_t len)
     return copy;
 }
 
+static char *copy_text(struct reeve_span text)
+{
+    char *copy = malloc(text.len + 1);
+    if (copy != NULL) {
+        memcpy(copy, text.data, text.len);
+        copy[text.len] = '\0';
+    }
+    return copy;
+}
+
 static void reply_free(struct intake_reply *reply)
 {
     free(reply->reply_to);
@@ -69,7 +79,7 @@ static struct intake_reply *reply_new(const struct reeve_delivery *delivery, con
         return NULL;
     }
     if (enqueue->reply_to.len > 0) {
-        reply->reply_to = strndup(enqueue->reply_to.data, enqueue->reply_to.len);
+        reply->reply_to = copy_text(enqueue->reply_to);
     } else if (delivery->response_topic != NULL) {
         reply->reply_to = strdup(delivery->response_topic);
     }
