@@ -290,7 +290,11 @@ class Node:
             self.start()
         self.wait_log("ready=true")
         with Control(self.broker, self, "admin", self.version) as control:
-            names = list(control.do("", "list")["result"]["workers"])
+            def listed():  # a daemon whose broker was killed a moment ago waits out its back-off first
+                with contextlib.suppress(harness.Late):
+                    return control.do("", "list", deadline=2)["result"]
+                return None
+            names = list(harness.wait_until(listed, what="an answer of the daemon")["workers"])
             commands = [control.command(name, op) for name in names for op in ("kill", "remove")]
             for command in commands:
                 command.terminal()
