@@ -89,12 +89,6 @@ void after_forget(struct queues *queues, struct job *job)
     job->wait = NULL;
 }
 
-bool after_waited_for(const struct queues *queues, int64_t number)
-{
-    char key[24];
-    return reeve_map_get(queues->dependents, key_of(number, key)) != NULL;
-}
-
 void after_clear(struct queues *queues)
 {
     if (queues->dependents != NULL) {

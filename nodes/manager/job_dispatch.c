@@ -98,10 +98,6 @@ static bool rate_allows(struct queue *queue, int64_t now)
     if (count == 0) {
         return true;
     }
-    if (now < queue->rate_until_mono) {
-        queue_timer(queue->queues, queue->rate_until_mono);
-        return false;
-    }
     if (queue->starts_len < (size_t)count) {
         return true;
     }

@@ -183,10 +183,9 @@ static void tell_rate(struct job_explained *to, const struct queue *queue)
     char window[REEVE_UNITS_TEXT_LEN];
     int64_t now = reeve_clock_mono_ms();
     int64_t count = queue->spec.rate.count;
-    int64_t free_at = queue->rate_until_mono;
+    int64_t free_at = -1;
     if (count > 0 && queue->starts != NULL && queue->starts_len >= (size_t)count) {
-        int64_t oldest = queue->starts[queue->starts_at] + queue->spec.rate.per_ms;
-        free_at = oldest > free_at ? oldest : free_at;
+        free_at = queue->starts[queue->starts_at] + queue->spec.rate.per_ms;
     }
     if (count > 0 && free_at >= now) {
         say(to, "rate: %lld starts in %s are used up, the next one may be in %s", (long long)count,

@@ -287,20 +287,6 @@ void job_list_append(struct job_list *list, struct job *job)
     link_after(list, list->tail, job);
 }
 
-// From whichever end is nearer: new jobs belong to the end, what comes back to the beginning.
-void job_list_insert(struct job_list *list, struct job *job)
-{
-    if (list->tail == NULL || list->tail->number < job->number) {
-        job_list_append(list, job);
-        return;
-    }
-    struct job *at = NULL;
-    for (struct job *next = list->head; next->number < job->number; next = next->next) {
-        at = next;
-    }
-    link_after(list, at, job);
-}
-
 void job_list_remove(struct job_list *list, struct job *job)
 {
     *(job->prev != NULL ? &job->prev->next : &list->head) = job->next;

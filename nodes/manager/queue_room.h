@@ -109,7 +109,7 @@ struct job_class { // what a job asks of a worker; `reconcile` twins are made on
     struct job_list reconcile;  // UNKNOWN jobs, ready to be looked after
     unsigned priorities;  // bit per list that has jobs
     size_t jobs;          // live ones of this class
-    bool blocked, reconcile_blocked; // in this pass: no link has room for it
+    bool blocked;         // in this pass: no link has room for it
     int64_t unmatched_mono; // since when waiting jobs of it meet no worker at all; 0 = they do
     uint64_t stamp;       // of the queue when `links` was made
     struct link **links;  // that may do it
@@ -179,7 +179,6 @@ struct queue {
     struct queue *wanted_next;
     int64_t *starts;     // ring of the last `rate.count` starts, mono ms
     size_t starts_len, starts_at;
-    int64_t rate_until_mono; // nothing starts before; 0 = no wait
     struct queue_rates rates, told; // told: at the last status
     int64_t told_mono, published_mono; // told: when `told` was taken
     bool status_dirty, moving, records_late; // moving: the last status told of rates that were not 0
@@ -244,7 +243,6 @@ void job_slab_give(struct job_slab *slab, struct job *job);
 enum reeve_err job_due_put(struct job_due *due, struct job *job, int64_t due_mono); // moves it when it is there
 void job_due_remove(struct job_due *due, struct job *job);
 void job_list_append(struct job_list *list, struct job *job);
-void job_list_insert(struct job_list *list, struct job *job); // by number
 void job_list_remove(struct job_list *list, struct job *job);
 
 // ---- job_state.c ----------------------------------------------------------------------------------------------------
@@ -283,7 +281,6 @@ void job_note_add(struct queue *queue, int64_t number, enum job_note note, struc
 enum reeve_err after_add(struct queues *queues, struct job *job, int64_t on, bool store);
 void after_met(struct queues *queues, struct job *on); // it is completed
 void after_forget(struct queues *queues, struct job *job); // a job goes that waits
-bool after_waited_for(const struct queues *queues, int64_t number);
 void after_clear(struct queues *queues);
 
 // ---- job_intake.c ---------------------------------------------------------------------------------------------------
